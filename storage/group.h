@@ -1,0 +1,72 @@
+/*
+ * group.h - one Paxos group on this node: its log, its tablet, its place in the world.
+ *
+ * Hides how agreement is reached. A caller proposes a command and is told when it is chosen and its
+ * time has passed, and when it is applied. Thread: calls are made from any thread unless said
+ * otherwise; upcalls and completions run on the group's worker and must not block.
+ */
+#ifndef MRD_STORAGE_GROUP_H
+#define MRD_STORAGE_GROUP_H
+
+#include <stdbool.h>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "storage/paxos/paxos.h"
+#include "storage/record.h"
+#include "storage/tablet.h"
+
+struct group;
+
+/* A command on its way. The proposer fills body, ts and the callbacks, and owns the memory again after
+ * the last callback: `done` and `applied` each run at most once, `done` always. */
+struct command {
+    struct bytes body; /* an encoded record; must stay good until `done` has run */
+    tstamp ts;         /* its timestamp; increasing in the order of group_propose */
+    /* ST_OK: chosen, and a majority of clocks agrees that ts has passed. ST_RETRY: surely not chosen.
+     * ST_UNKNOWN: leadership went first; ask by id. */
+    void (*done)(struct command *c, enum status st);
+    /* Chosen and applied on this node (before or after `done`); only if done was or will be ST_OK. */
+    void (*applied)(struct command *c);
+    struct command *next; /* the group's */
+    slot_no slot;         /* the group's */
+    uint8_t state;        /* the group's */
+};
+
+/* Queues a command. Proposers serialise themselves: ts rises with each call. Never blocks. If this
+ * node does not lead, done(ST_RETRY) runs soon. A queue longer than GROUP_QUEUE_MAX: ST_RETRY, 53400, and no
+ * callback runs. */
+enum { GROUP_QUEUE_MAX = 65536 };
+enum status group_propose(struct group *g, struct command *c, struct err *err) MRD_CHECKED;
+
+/* Upcalls to the floor above, on the worker. */
+struct group_upcalls {
+    void *arg;
+    /* This node leads: everything recovered is applied. Timestamps must be above lease_start and floor_ts
+     * (the largest in the recovered log). `term` names this leadership. */
+    void (*leading)(void *arg, uint64_t term, tstamp lease_start, tstamp floor_ts);
+    void (*lost)(void *arg, uint64_t term); /* all commands of the term have had their `done` */
+    void (*applied)(void *arg, slot_no slot, tstamp ts); /* after each apply, any replica */
+};
+void group_set_upcalls(struct group *g, const struct group_upcalls *up); /* before store_start */
+
+/* The lease as this instant sees it: its end, 0 if this node does not lead in `term`. A timestamp may be
+ * assigned, or an answer given, only at or below it, and must be re-checked after the work. Lock-free. */
+tstamp group_lease_end(struct group *g, uint64_t term);
+uint64_t group_term(struct group *g);   /* of the current leadership, 0 if not leading */
+node_id group_leader(struct group *g);  /* best guess, 0 unknown */
+struct tablet *group_tablet(struct group *g);
+group_id group_number(const struct group *g);
+
+/* For people: role, ballot, first and last slot, chosen, applied, lease left. */
+struct group_report {
+    group_id group;
+    enum paxos_role role;
+    struct ballot ballot;
+    node_id leader;
+    slot_no first, last, chosen, applied;
+    tstamp applied_ts, lease_end;
+};
+void group_describe(struct group *g, struct group_report *out);
+
+#endif

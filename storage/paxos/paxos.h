@@ -1,0 +1,208 @@
+/*
+ * paxos.h - one replica of a Multi-Paxos group: a stepped core.
+ *
+ * A long-lived leader proposes a contiguous log of slots; a slot is a batch of commands, opaque here.
+ * DESIGN.md section 4 has the rules; their invariants are numbered P1.. in storage/README.md.
+ *   - Phase 1 learns logs, not loose slots. An accept names its predecessor's (slot, ballot); entries keep
+ *     the ballot they were first proposed under. A candidate takes the whole log with the highest (last
+ *     ballot, length) in its quorum, and counts nothing as chosen before an entry of its own ballot is.
+ *   - A ballot is used only after its owner synced its own promise of it, and never again after a restart.
+ *   - Leases are support between nodes (support.h). A leader's lease ends at the quorum-th largest end of
+ *     the support that it counts: a voter counts only in the epoch in which it promised, or reconfirmed
+ *     (acked under), this ballot. A voter promises another node's ballot only when its support of the promised
+ *     ballot's owner has lapsed or that owner released it; and not while it is quiet after a start.
+ *   - Acks carry the voter's interval: `agreed` is the time that a majority of clocks says has passed. A voter
+ *     whose interval contradicts the leader's counts for durability only.
+ *   - At most two slots in flight; the leader sends accepts before its own write is durable and counts itself
+ *     when it is.
+ *
+ * Thread: none; the caller steps it. `in` is borrowed for the call; `out` points into the core and is
+ * good until the next step.
+ */
+#ifndef MRD_STORAGE_PAXOS_PAXOS_H
+#define MRD_STORAGE_PAXOS_PAXOS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "storage/paxos/support.h"
+#include "timesvc/tt.h"
+
+enum {
+    PAXOS_VOTERS_MAX = 9,
+    PAXOS_IN_FLIGHT_MAX = 2,
+    PAXOS_MSG_ENTRIES_BYTES = 4 * 1024 * 1024 /* payload of one ACCEPT or LOG message, about */
+};
+
+struct paxos;
+
+struct ballot {
+    uint64_t round;
+    node_id node;
+};
+
+static inline int ballot_cmp(struct ballot a, struct ballot b)
+{
+    if (a.round != b.round)
+        return a.round < b.round ? -1 : 1;
+    return (a.node > b.node) - (a.node < b.node);
+}
+
+struct paxos_entry {
+    slot_no slot;
+    struct ballot ballot; /* under which it was first proposed */
+    struct bytes payload; /* empty: the entry that a new leader begins with */
+};
+
+/* What must survive a crash besides entries. */
+struct paxos_hard {
+    struct ballot promised;
+    struct ballot released; /* highest ballot whose owner released its voters */
+};
+
+enum paxos_role {
+    PAXOS_FOLLOWER,
+    PAXOS_CANDIDATE,  /* phase 1 */
+    PAXOS_RECOVERING, /* phase 1 won; its own first entry is not chosen yet */
+    PAXOS_LEADER
+};
+
+enum paxos_msg_kind {
+    PAXOS_PREPARE = 1, /* ballot; last slot and ballot of the candidate */
+    PAXOS_PROMISE,     /* ballot; last slot and ballot of the voter; epoch; chosen */
+    PAXOS_REFUSE,      /* ballot refused; `promised` says what stands, retry_ns when to try again (0 unknown) */
+    PAXOS_FETCH,       /* ballot; candidate or lagging follower wants entries from `slot` on */
+    PAXOS_LOG,         /* ballot; entries for a FETCH */
+    PAXOS_ACCEPT,      /* ballot; prev_slot, prev_ballot; entries (none: a heartbeat); chosen */
+    PAXOS_ACK,         /* ballot; slot: log durable and equal to the leader's up to here; epoch */
+    PAXOS_NACK,        /* ballot; slot: last slot that may match: send from slot + 1 */
+    PAXOS_RELEASE      /* ballot: its owner gives up its lease; nothing more will be assigned under it */
+};
+
+struct paxos_msg {
+    enum paxos_msg_kind kind;
+    group_id group;
+    node_id from, to;
+    struct ballot ballot;
+    slot_no slot;           /* PREPARE, PROMISE: last slot; FETCH: first wanted; ACK, NACK: see above */
+    struct ballot last;     /* PREPARE, PROMISE: ballot of the last entry */
+    slot_no prev_slot;      /* ACCEPT, LOG */
+    struct ballot prev_ballot;
+    slot_no chosen;         /* ACCEPT, PROMISE, ACK: known chosen by the sender */
+    uint64_t epoch;         /* PROMISE, ACK: epoch of the sender's support for the ballot's owner; 0 none */
+    struct ballot promised; /* REFUSE */
+    int64_t retry_ns;       /* REFUSE */
+    struct tt_interval time;/* the sender's interval, set by the core from in.now; may be void */
+    int64_t mono_ns;        /* receiver: when it arrived; not on the wire */
+    const struct paxos_entry *entries;
+    size_t n_entries;
+};
+
+struct paxos_options {
+    group_id group;
+    node_id self;
+    const node_id *voters; /* copied; self is among them (learners and witnesses come with reconfiguration) */
+    size_t n_voters;
+    uint64_t seed;
+    int64_t election_min_ns, election_max_ns; /* silence of the leader after which a candidate may try; the
+                                                 lease must have lapsed as well */
+    int64_t heartbeat_ns;    /* empty accepts when there is nothing else to send */
+    int64_t resend_ns;       /* repeat what was not answered */
+    int64_t contradiction_cap_ns; /* 0 */
+    size_t cache_bytes;      /* payloads kept in memory behind `chosen`; older ones are asked of the shell */
+    /* Deliberate bugs, test builds only (tests/sim lists them). */
+    bool bug_accept_without_promise_check, bug_ack_before_sync, bug_adopt_slot_by_slot;
+    void (*trace)(void *arg, const char *line); /* NULL: none */
+    void *trace_arg;
+};
+
+/* What the log and the last run left. */
+struct paxos_start {
+    struct paxos_hard hard;
+    slot_no first;            /* first slot that is stored; last + 1 if none is */
+    struct ballot before;     /* ballot of slot first - 1 (0,0 if first is 1) */
+    const struct paxos_entry *entries; /* all stored entries, in order; payload may be empty with */
+    size_t n_entries;         /*   payload.ptr NULL when the shell keeps them on disk (LOAD) */
+    slot_no applied;          /* chosen for sure: what the tablet has applied */
+};
+
+enum paxos_in_kind {
+    PAXOS_IN_TICK,
+    PAXOS_IN_MESSAGE,  /* msg */
+    PAXOS_IN_PROPOSE,  /* payload: next batch; only if out.room was true */
+    PAXOS_IN_DURABLE,  /* durable_seq: every write up to this number is synced */
+    PAXOS_IN_LOADED,   /* load_for, entries: answer to out.load */
+    PAXOS_IN_CAMPAIGN, /* try to lead now (tests, leader preference) */
+    PAXOS_IN_RELEASE,  /* clean stop: assign nothing more, release the voters */
+    PAXOS_IN_TRUNCATED /* slot: the shell dropped entries up to and including it */
+};
+
+struct paxos_in {
+    enum paxos_in_kind kind;
+    struct tt_interval now; /* may be void */
+    int64_t mono_ns;
+    struct support *support; /* the node's */
+    union {
+        const struct paxos_msg *msg;
+        struct bytes payload;
+        uint64_t durable_seq;
+        struct {
+            node_id load_for;
+            const struct paxos_entry *entries;
+            size_t n_entries;
+        } loaded;
+        slot_no slot;
+    };
+};
+
+struct paxos_send {
+    struct paxos_msg msg;
+    uint64_t after_write; /* may leave once this write is durable; 0: at once */
+};
+
+struct paxos_out {
+    /* One write: hard state (if any), then drop every entry from cut_from on (if not 0), then append. */
+    const struct paxos_hard *hard;
+    slot_no cut_from;
+    const struct paxos_entry *append;
+    size_t n_append;
+    uint64_t write_seq; /* number of that write, 0 if there is nothing to write */
+
+    const struct paxos_send *send;
+    size_t n_send;
+
+    slot_no chosen;  /* apply up to here */
+    struct {         /* payloads wanted from the shell's log: PAXOS_IN_LOADED answers. node 0: none */
+        node_id node;
+        slot_no from, to;
+    } load;
+
+    enum paxos_role role;
+    struct ballot ballot;  /* promised; own while it leads */
+    node_id leader;        /* best guess, 0 unknown */
+    bool room;             /* leader, lease holds, fewer than two slots in flight */
+    slot_no last;          /* of the log; right after PROPOSE: the slot that the batch got */
+    tstamp lease_start;    /* leader: every timestamp must be above; fixed for the ballot */
+    tstamp lease_end;      /* leader: no timestamp, no promise above; 0 otherwise. It may be in the past */
+    tstamp agreed;         /* leader: a majority of clocks says that this has passed, as of mono_ns of the
+                              step: add the monotonic time since. 0 unknown */
+    bool won, lost;        /* in this step: became PAXOS_LEADER / ceased to be it (or RECOVERING) */
+    int64_t wake_mono_ns;  /* want a TICK no later than this */
+};
+
+struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_start *start,
+                        int64_t mono_ns);
+void paxos_free(struct paxos *p);
+void paxos_step(struct paxos *p, const struct paxos_in *in, struct paxos_out *out);
+
+/* Payload of a slot at or behind the end of the log, if it is in memory; ptr NULL otherwise. */
+struct bytes paxos_payload(const struct paxos *p, slot_no slot);
+struct ballot paxos_ballot_of(const struct paxos *p, slot_no slot);
+
+void paxos_msg_encode(struct buf *out, const struct paxos_msg *m);
+/* Entries are put into entries[0..max); payloads point into the input. False: malformed or too many. */
+bool paxos_msg_decode(struct rd *r, struct paxos_msg *m, struct paxos_entry *entries, size_t max);
+
+#endif
