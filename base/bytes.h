@@ -68,9 +68,9 @@ void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u16(struct buf *b, uint16_t v);
 void buf_put_u32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
-void buf_put_varint(struct buf *b, uint64_t v);                  /* LEB128, 1-10 bytes */
-void buf_put_bytes(struct buf *b, struct bytes v);               /* varint length, then bytes */
-void buf_set_u32(struct buf *b, size_t at, uint32_t v);          /* overwrite at an offset */
+void buf_put_varint(struct buf *b, uint64_t v);         /* LEB128, 1-10 bytes */
+void buf_put_bytes(struct buf *b, struct bytes v);      /* varint length, then bytes */
+void buf_set_u32(struct buf *b, size_t at, uint32_t v); /* overwrite at an offset */
 static inline struct bytes buf_bytes(const struct buf *b)
 {
     return (struct bytes){b->ptr, b->len};
@@ -98,7 +98,7 @@ uint16_t rd_u16(struct rd *r);
 uint32_t rd_u32(struct rd *r);
 uint64_t rd_u64(struct rd *r);
 uint64_t rd_varint(struct rd *r);
-struct bytes rd_bytes(struct rd *r);           /* varint length, then bytes; points into the input */
+struct bytes rd_bytes(struct rd *r); /* varint length, then bytes; points into the input */
 struct bytes rd_raw(struct rd *r, size_t len); /* exactly len bytes */
 
 #endif

@@ -8,7 +8,7 @@
 
 /* CLOCK_MONOTONIC_RAW in nanoseconds: never stepped, never slewed. */
 int64_t mono_now(void);
-/* CLOCK_MONOTONIC time to sleep until mono_now() >= until_ns (overshoots by 70 us and more). */
+/* Sleeps until mono_now() >= until_ns; overshoots by 70 us and more. */
 void mono_sleep_until(int64_t until_ns);
 /* CPU time of the calling thread, ns. */
 int64_t thread_cpu_ns(void);

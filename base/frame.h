@@ -2,8 +2,8 @@
  * frame.h - versioned, checksummed, length-prefixed frames: the unit on every wire and in records
  * that must be believed.
  *
- * Layout, little-endian: u32 length of what follows the first 12 bytes; u32 crc32c of the same;
- * u16 magic 'MF'; u8 version; u8 kind; then the payload. A reader refuses another magic, a version
+ * Layout, little-endian: u32 length of the payload; u32 crc32c of all that follows
+ * these 8 bytes; u16 magic 'MF'; u8 version; u8 kind; then the payload. A reader refuses another magic, a version
  * outside [FRAME_VERSION_MIN, FRAME_VERSION], a length above its limit, a wrong checksum: each with
  * its own message, SQLSTATE 08P01, and the connection is over.
  */
@@ -31,7 +31,7 @@ struct frame {
 };
 
 /* ST_OK: *out is filled. ST_RETRY: more bytes are needed (err untouched). ST_REJECT: damaged. */
-enum status frame_parse(struct bytes in, size_t max_payload, struct frame *out, struct err *err)
-    MRD_CHECKED;
+enum status frame_parse(struct bytes in, size_t max_payload, struct frame *out,
+                        struct err *err) MRD_CHECKED;
 
 #endif

@@ -86,8 +86,8 @@ const char *status_name(enum status st)
 
 const char *sqlstate_name(const char *code)
 {
-#define SQLSTATE(name, value, text)                                                                \
-    if (memcmp(code, value, 5) == 0)                                                               \
+#define SQLSTATE(name, value, text)  \
+    if (memcmp(code, value, 5) == 0) \
         return text;
 #include "base/sqlstate.def"
 #undef SQLSTATE

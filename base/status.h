@@ -40,7 +40,7 @@ struct err {
 #define MRD_CHECKED            __attribute__((warn_unused_result))
 
 /* Raise: fills *err (NULL is allowed: the status alone is wanted) and returns st. */
-#define err_set(err, st, sqlstate, ...)                                                            \
+#define err_set(err, st, sqlstate, ...) \
     err_set_at((err), (st), (sqlstate), __FILE__, __LINE__, __VA_ARGS__)
 enum status err_set_at(struct err *err, enum status st, const char *sqlstate, const char *file,
                        int line, const char *fmt, ...) MRD_PRINTF(6, 7);
@@ -60,11 +60,11 @@ const char *status_name(enum status st);
 const char *sqlstate_name(const char *code);
 
 /* On anything but ST_OK, go to the function's one cleanup label. Needs `enum status st` in scope. */
-#define TRY(call)                                                                                  \
-    do {                                                                                           \
-        st = (call);                                                                               \
-        if (st != ST_OK)                                                                           \
-            goto out;                                                                              \
+#define TRY(call)        \
+    do {                 \
+        st = (call);     \
+        if (st != ST_OK) \
+            goto out;    \
     } while (0)
 
 #endif
