@@ -18,24 +18,25 @@
 
 struct group;
 
-/* A command on its way. The proposer fills body, ts and the callbacks, and owns the memory again after
- * the last callback: `done` and `applied` each run at most once, `done` always. */
+/* A command on its way. The proposer fills body, ts, term and the callbacks, and owns the memory again
+ * after the last callback: `done` and `applied` each run at most once, `done` always and first. */
 struct command {
     struct bytes body; /* an encoded record; must stay good until `done` has run */
     tstamp ts;         /* its timestamp; increasing in the order of group_propose */
+    uint64_t term;     /* the leadership under which ts was assigned and locks are held; never another */
     /* ST_OK: chosen, and a majority of clocks agrees that ts has passed. ST_RETRY: surely not chosen.
      * ST_UNKNOWN: leadership went first; ask by id. */
     void (*done)(struct command *c, enum status st);
-    /* Chosen and applied on this node (before or after `done`); only if done was or will be ST_OK. */
+    /* Applied on this node; only after done(ST_OK). NULL: not wanted, `done` is the last callback. */
     void (*applied)(struct command *c);
     struct command *next; /* the group's */
     slot_no slot;         /* the group's */
     uint8_t state;        /* the group's */
 };
 
-/* Queues a command. Proposers serialise themselves: ts rises with each call. Never blocks. If this
- * node does not lead, done(ST_RETRY) runs soon. A queue longer than GROUP_QUEUE_MAX: ST_RETRY, 53400, and no
- * callback runs. */
+/* Queues a command. Proposers serialise themselves: ts rises with each call. Never blocks. On anything but
+ * ST_OK no callback runs. ST_RETRY: this node does not lead in c->term (57P03), or GROUP_QUEUE_MAX commands
+ * wait already (53400). ST_REJECT 53100: the disk is full. */
 enum { GROUP_QUEUE_MAX = 65536 };
 enum status group_propose(struct group *g, struct command *c, struct err *err) MRD_CHECKED;
 
@@ -46,6 +47,9 @@ struct group_upcalls {
      * (the largest in the recovered log). `term` names this leadership. */
     void (*leading)(void *arg, uint64_t term, tstamp lease_start, tstamp floor_ts);
     void (*lost)(void *arg, uint64_t term); /* all commands of the term have had their `done` */
+    /* Asked after `lost` of a clean stop: the highest timestamp that was used or promised (reads!) in the
+     * term. The lease is given back only once it has surely passed. NULL: it is left to lapse. */
+    tstamp (*promised)(void *arg, uint64_t term);
     void (*applied)(void *arg, slot_no slot, tstamp ts); /* after each apply, any replica */
 };
 void group_set_upcalls(struct group *g, const struct group_upcalls *up); /* before store_start */
@@ -56,6 +60,8 @@ tstamp group_lease_end(struct group *g, uint64_t term);
 uint64_t group_term(struct group *g);   /* of the current leadership, 0 if not leading */
 node_id group_leader(struct group *g);  /* best guess, 0 unknown */
 struct tablet *group_tablet(struct group *g);
+/* Versions below it may be gone: a read at t < horizon is refused (72000). Check after every slice. Lock-free. */
+tstamp group_horizon(struct group *g);
 group_id group_number(const struct group *g);
 
 /* For people: role, ballot, first and last slot, chosen, applied, lease left. */

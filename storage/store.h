@@ -36,6 +36,8 @@ struct store_options {
     int64_t checkpoint_interval_ns;/* 0: 30 s */
     uint64_t checkpoint_log_bytes; /* 0: 128 MiB of log since the last one */
     uint64_t cache_bytes;          /* engine cache; 0: 64 MiB */
+    uint64_t log_keep_bytes;       /* log kept for replicas that lag; 0: 512 MiB */
+    int64_t gc_retention_ns;       /* history that stays readable; 0: 10 min */
     bool fault_nosync;             /* test builds: never sync */
     struct tt *tt;                 /* borrowed, as all below */
     struct logger *log;
@@ -53,6 +55,8 @@ void store_wire(struct store *s, struct rpc *rpc); /* borrows rpc; registers the
 void store_start(struct store *s); /* threads run; after rpc is wired, before rpc_start */
 /* Clean stop: gives up leases, stops threads. */
 void store_stop(struct store *s);
+/* As a crash would: the threads end where they stand, nothing is given back. For tests; then store_close. */
+void store_halt(struct store *s);
 void store_close(struct store *s);
 
 struct group *store_group(struct store *s, group_id group); /* NULL if unknown; group 1 exists always */

@@ -17,7 +17,7 @@
 #include "storage/engine.h"
 #include "storage/record.h"
 
-enum { TABLET_OUTCOME_RETENTION_S = 60 };
+enum { TABLET_OUTCOME_RETENTION_S = 60, TABLET_OUTCOME_SLACK_S = 10 };
 
 struct tablet;
 
@@ -36,8 +36,20 @@ tstamp tablet_applied_ts(struct tablet *t); /* every commit at or below it is vi
 
 /* ST_OK: *out_ts is the commit timestamp, 0 if the id was aborted. ST_NOTFOUND: no outcome within the retention. */
 enum status tablet_outcome(struct tablet *t, struct txn_id id, tstamp *out_ts) MRD_CHECKED;
-/* Ids that started before this are refused: their outcome may be forgotten. */
+/* Ids that started before this are refused: their outcome may be forgotten. (Outcomes are kept for
+ * TABLET_OUTCOME_SLACK_S longer, so that an id may start that much after the timestamp it got.) */
 tstamp tablet_outcome_floor(struct tablet *t);
+
+/* The history horizon: versions below it may be gone. Raised before they go, durably with them. */
+tstamp tablet_horizon(struct tablet *t);
+enum status tablet_raise_horizon(struct tablet *t, tstamp horizon, struct err *err) MRD_CHECKED;
+
+struct tablet_stats {
+    uint64_t commands;   /* applied since open */
+    uint64_t writes;     /* versions written */
+    uint64_t duplicates; /* commands whose id had an outcome */
+};
+void tablet_stats(struct tablet *t, struct tablet_stats *out);
 
 tstamp tablet_schema_from(struct tablet *t); /* ts of the last commit with RECORD_SCHEMA; 0 none */
 tstamp tablet_schema_cap(struct tablet *t);  /* highest logged RECORD_CAP */
