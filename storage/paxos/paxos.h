@@ -2,7 +2,7 @@
  * paxos.h - one replica of a Multi-Paxos group: a stepped core.
  *
  * A long-lived leader proposes a contiguous log of slots; a slot is a batch of commands, opaque here.
- * DESIGN.md section 4 has the rules; their invariants are numbered P1.. in storage/README.md.
+ * DESIGN.md section 4 has the rules; their invariants are numbered P1.. in storage/paxos/README.md.
  *   - Phase 1 learns logs, not loose slots. An accept names its predecessor's (slot, ballot); entries keep
  *     the ballot they were first proposed under. A candidate takes the whole log with the highest (last
  *     ballot, length) in its quorum, and counts nothing as chosen before an entry of its own ballot is.
@@ -78,7 +78,10 @@ enum paxos_msg_kind {
     PAXOS_ACCEPT,      /* ballot; prev_slot, prev_ballot; entries (none: a heartbeat); chosen */
     PAXOS_ACK,         /* ballot; slot: log durable and equal to the leader's up to here; epoch */
     PAXOS_NACK,        /* ballot; slot: last slot that may match: send from slot + 1 */
-    PAXOS_RELEASE      /* ballot: its owner gives up its lease; nothing more will be assigned under it */
+    PAXOS_RELEASE,     /* ballot: its owner gives up its lease; nothing more will be assigned under it */
+    PAXOS_ASK,         /* would you promise this ballot? Nothing is written; keeps a returning node from
+                          disturbing a leader that others still support. Fields as PREPARE */
+    PAXOS_WILLING      /* answer to ASK: yes */
 };
 
 struct paxos_msg {
@@ -86,7 +89,8 @@ struct paxos_msg {
     group_id group;
     node_id from, to;
     struct ballot ballot;
-    slot_no slot;           /* PREPARE, PROMISE: last slot; FETCH: first wanted; ACK, NACK: see above */
+    slot_no slot;           /* PREPARE, PROMISE: last slot; FETCH: first wanted; ACK, NACK: see above;
+                               ACCEPT: every voter's log is durable and equal up to here */
     struct ballot last;     /* PREPARE, PROMISE: ballot of the last entry */
     slot_no prev_slot;      /* ACCEPT, LOG */
     struct ballot prev_ballot;
@@ -135,7 +139,8 @@ enum paxos_in_kind {
     PAXOS_IN_DURABLE,  /* durable_seq: every write up to this number is synced */
     PAXOS_IN_LOADED,   /* load_for, entries: answer to out.load */
     PAXOS_IN_CAMPAIGN, /* try to lead now (tests, leader preference) */
-    PAXOS_IN_RELEASE,  /* clean stop: assign nothing more, release the voters */
+    PAXOS_IN_RELEASE,  /* used: clean stop. Assign nothing more, release the voters once all is chosen and
+                          `used` has surely passed; out.released says when. It never campaigns again */
     PAXOS_IN_TRUNCATED /* slot: the shell dropped entries up to and including it */
 };
 
@@ -154,6 +159,7 @@ struct paxos_in {
             size_t n_entries;
         } loaded;
         slot_no slot;
+        tstamp used; /* highest timestamp that was assigned or promised; 0 unknown: the end of the lease */
     };
 };
 
@@ -173,7 +179,10 @@ struct paxos_out {
     const struct paxos_send *send;
     size_t n_send;
 
-    slot_no chosen;  /* apply up to here */
+    slot_no chosen;  /* acknowledge up to here (durable on a majority, perhaps not yet on this node) */
+    slot_no apply;   /* apply up to here: chosen, and durable in this node's log */
+    slot_no everywhere; /* durable on every voter up to here, as far as is known: while there are no snapshots,
+                           the log must not be truncated beyond it */
     struct {         /* payloads wanted from the shell's log: PAXOS_IN_LOADED answers. node 0: none */
         node_id node;
         slot_no from, to;
@@ -187,8 +196,10 @@ struct paxos_out {
     tstamp lease_start;    /* leader: every timestamp must be above; fixed for the ballot */
     tstamp lease_end;      /* leader: no timestamp, no promise above; 0 otherwise. It may be in the past */
     tstamp agreed;         /* leader: a majority of clocks says that this has passed, as of mono_ns of the
-                              step: add the monotonic time since. 0 unknown */
-    bool won, lost;        /* in this step: became PAXOS_LEADER / ceased to be it (or RECOVERING) */
+                              step: add the monotonic time since (less 1/4096 of it). 0 unknown */
+    bool won, lost;        /* in this step: became PAXOS_LEADER / ceased to be it. They alone delimit a
+                              leadership: `ballot` may rise within one */
+    bool released;         /* after PAXOS_IN_RELEASE: nothing holds the voters any more, the node may go */
     int64_t wake_mono_ns;  /* want a TICK no later than this */
 };
 

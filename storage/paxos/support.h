@@ -12,7 +12,7 @@
  * recent successful sync of the log (L8). It lives in memory: a node that has just started is quiet
  * (support_quiet) until every support that it may have given before has surely lapsed.
  *
- * No I/O, no clock, no thread, no global. Invariants: S1.. in storage/README.md.
+ * No I/O, no clock, no thread, no global. Invariants: S1.. in storage/paxos/README.md.
  */
 #ifndef MRD_STORAGE_PAXOS_SUPPORT_H
 #define MRD_STORAGE_PAXOS_SUPPORT_H
@@ -43,7 +43,7 @@ struct support_options {
     bool bug_lease_too_long, bug_no_restart_wait;
 };
 
-enum support_kind { SUPPORT_REQUEST = 1, SUPPORT_GRANT, SUPPORT_RELEASE };
+enum support_kind { SUPPORT_REQUEST = 1, SUPPORT_GRANT };
 
 struct support_msg {
     enum support_kind kind;
@@ -81,6 +81,7 @@ void support_step(struct support *s, const struct support_in *in, struct support
 
 /* Quiet after a start: neither lead, nor promise to anyone but the recorded owner. */
 bool support_quiet(struct support *s, struct tt_interval now);
+tstamp support_quiet_until(const struct support *s); /* 0: not quiet; TSTAMP_MAX: time was void so far */
 
 /* What this node gave to `peer`: its current epoch; false if there is none or it has lapsed. A lapse
  * seen here ends the epoch for good, so the answer "lapsed" may be acted upon. Self counts as a peer
@@ -89,8 +90,11 @@ bool support_given(struct support *s, node_id peer, struct tt_interval now, uint
 /* True if nothing that this node ever gave to peer (any incarnation) can still be relied on. */
 bool support_lapsed(struct support *s, node_id peer, struct tt_interval now);
 
+/* When that will be the case if nothing more is given (0: at once): for timers only. */
+tstamp support_lapses_at(const struct support *s, node_id peer);
+
 /* What `peer` gave to this node: epoch, and the end up to which it may be relied on. False: none. */
-bool support_received(struct support *s, node_id peer, uint64_t *out_epoch, tstamp *out_until);
+bool support_received(const struct support *s, node_id peer, uint64_t *out_epoch, tstamp *out_until);
 
 void support_msg_encode(struct buf *out, const struct support_msg *m);
 bool support_msg_decode(struct rd *r, struct support_msg *m); /* false: malformed */
