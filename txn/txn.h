@@ -35,7 +35,7 @@ enum {
     TXN_RPC_HI = 0x02ff,
     TXN_WRITES_MAX_BYTES = 8 * 1024 * 1024, /* keys and values of one transaction; more is 54000 */
     TXN_LOCKS_MAX = 100000,                 /* ranges locked by one transaction; more is 53400 */
-    TXN_IDLE_TIMEOUT_S = 10,                /* silence of a gateway after which the leader drops its transaction */
+    TXN_IDLE_TIMEOUT_S = 10, /* silence of a gateway after which the leader drops its transaction */
     TXN_KEY_MAX = 8 * 1024
 };
 
@@ -66,11 +66,11 @@ enum txn_lock {
 
 struct txn_options {
     enum txn_mode mode;
-    tstamp read_ts;        /* READ_ONLY: exact timestamp; 0 is strong (now().latest) */
-    tstamp age;            /* READ_WRITE: start time of the first attempt, kept across retries; 0: now */
-    struct txn_id id;      /* READ_WRITE: the caller's own id, for idempotent commit; start 0: minted */
+    tstamp read_ts;   /* READ_ONLY: exact timestamp; 0 is strong (now().latest) */
+    tstamp age;       /* READ_WRITE: start time of the first attempt, kept across retries; 0: now */
+    struct txn_id id; /* READ_WRITE: the caller's own id, for idempotent commit; start 0: minted */
     int64_t deadline_mono_ns; /* of each operation; 0: op_timeout from the operation's start */
-    const bool *cancel;    /* set by another thread to interrupt waits (57014); may be NULL */
+    const bool *cancel;       /* set by another thread to interrupt waits (57014); may be NULL */
 };
 
 enum status txn_begin(struct txn_space *s, const struct txn_options *opts, struct txn **out,
@@ -95,20 +95,20 @@ struct txn_scan_options {
     bool (*filter)(void *arg, struct bytes key, struct bytes value);
     void *filter_arg;
 };
-enum status txn_scan_open(struct txn *t, const struct txn_scan_options *opts,
-                          struct txn_scan **out, struct err *err) MRD_CHECKED;
+enum status txn_scan_open(struct txn *t, const struct txn_scan_options *opts, struct txn_scan **out,
+                          struct err *err) MRD_CHECKED;
 /* ST_OK: key and value are good until the next call. ST_NOTFOUND: the end. */
 enum status txn_scan_next(struct txn_scan *sc, struct bytes *out_key, struct bytes *out_value,
                           struct err *err) MRD_CHECKED;
 void txn_scan_close(struct txn_scan *sc); /* NULL is fine; before the transaction ends */
 
 /* Takes locks without reading. */
-enum status txn_lock_key(struct txn *t, struct bytes key, enum txn_lock lock, struct err *err)
-    MRD_CHECKED;
+enum status txn_lock_key(struct txn *t, struct bytes key, enum txn_lock lock,
+                         struct err *err) MRD_CHECKED;
 
 /* Writes are buffered; the last one of a key wins. Keys are locked exclusively at the latest at commit. */
-enum status txn_put(struct txn *t, struct bytes key, struct bytes value, struct err *err)
-    MRD_CHECKED;
+enum status txn_put(struct txn *t, struct bytes key, struct bytes value,
+                    struct err *err) MRD_CHECKED;
 enum status txn_delete(struct txn *t, struct bytes key, struct err *err) MRD_CHECKED;
 
 /* Must be called before anything that was read leaves to the client: waits until the newest version met
@@ -133,8 +133,8 @@ void txn_free(struct txn *t);     /* NULL is fine; rolls back what is open */
 
 /* How a commit by id ended: ST_OK (*out_ts), ST_ABORT (surely not committed, and never will be),
  * ST_REJECT (older than the retention). */
-enum status txn_outcome(struct txn_space *s, struct txn_id id, tstamp *out_ts, struct err *err)
-    MRD_CHECKED;
+enum status txn_outcome(struct txn_space *s, struct txn_id id, tstamp *out_ts,
+                        struct err *err) MRD_CHECKED;
 
 /*
  * Schema leases. `from` names a version of the catalog: the timestamp of the schema change that made it. A
@@ -144,8 +144,8 @@ struct txn_schema_lease {
     tstamp from;
     tstamp until;
 };
-enum status txn_schema_lease(struct txn_space *s, struct txn_schema_lease *out, struct err *err)
-    MRD_CHECKED;
+enum status txn_schema_lease(struct txn_space *s, struct txn_schema_lease *out,
+                             struct err *err) MRD_CHECKED;
 /* Turns a read-write transaction into a schema change: no other runs; gateways give their leases back (or these are
  * waited out), and its commit timestamp is at or above every `until` given. After it the catalog has a new `from`. */
 enum status txn_schema_change(struct txn *t, struct err *err) MRD_CHECKED;
