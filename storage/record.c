@@ -130,7 +130,8 @@ enum status record_decode(struct bytes body, struct arena *mem, struct record *o
 
     rec.until = TSTAMP_MAX;
     rec.ts = (tstamp)rd_u64(&r);
-    if (r.bad || rec.ts <= 0 || !get_body(&r, kind, mem, &rec) || r.bad || rd_left(&r) != 0)
+    if (r.bad || rec.ts <= 0 || rec.ts > RECORD_TS_MAX || !get_body(&r, kind, mem, &rec) || r.bad ||
+        rd_left(&r) != 0)
         return err_set(err, ST_REJECT, SQLSTATE_DATA_CORRUPTED,
                        "malformed record: kind %u, %zu bytes", kind, body.len);
     rec.kind = (enum record_kind)kind;

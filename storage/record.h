@@ -15,6 +15,9 @@
 
 enum { RECORD_FORMAT = 1, RECORD_WRITES_MAX_BYTES = 12 * 1024 * 1024 };
 
+/* Far above any clock, and far enough from the edge that sums with durations cannot overflow. */
+#define RECORD_TS_MAX (TSTAMP_MAX / 2)
+
 enum record_kind {
     RECORD_COMMIT = 1, /* a one-group transaction: id, ts, until, flags, writes */
     RECORD_ABORT,      /* tombstone of an id: a later commit of it is refused */

@@ -36,7 +36,6 @@ struct store_options {
     int64_t checkpoint_interval_ns;/* 0: 30 s */
     uint64_t checkpoint_log_bytes; /* 0: 128 MiB of log since the last one */
     uint64_t cache_bytes;          /* engine cache; 0: 64 MiB */
-    uint64_t log_keep_bytes;       /* log kept for replicas that lag; 0: 512 MiB */
     int64_t gc_retention_ns;       /* history that stays readable; 0: 10 min */
     bool fault_nosync;             /* test builds: never sync */
     struct tt *tt;                 /* borrowed, as all below */
