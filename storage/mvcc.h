@@ -16,7 +16,8 @@
 enum { MVCC_SUFFIX = 9 };
 
 struct mvcc_read {
-    tstamp newest;       /* newest version at or below t that was met: shown, filtered or tombstone; 0 none */
+    tstamp
+        newest; /* newest version at or below t that was met: shown, filtered or tombstone; 0 none */
     uint64_t n_versions; /* looked at */
 };
 
@@ -26,24 +27,29 @@ bool mvcc_decode(struct bytes engine_key, struct bytes *out_key, tstamp *out_ts)
 
 enum status mvcc_put(struct engine_txn *x, struct bytes key, tstamp ts, struct bytes value,
                      struct err *err) MRD_CHECKED;
-enum status mvcc_tombstone(struct engine_txn *x, struct bytes key, tstamp ts, struct err *err)
-    MRD_CHECKED;
+enum status mvcc_tombstone(struct engine_txn *x, struct bytes key, tstamp ts,
+                           struct err *err) MRD_CHECKED;
 
-/* Value of key at t, copied into mem. ST_NOTFOUND: none or deleted. *io_seen.newest only rises. */
+/* Value of key at t, copied into mem. ST_NOTFOUND: none or deleted. io_seen (NULL is fine): newest only
+ * rises, n_versions is added to. */
 enum status mvcc_get(struct engine *e, struct bytes key, tstamp t, struct arena *mem,
                      struct bytes *out_value, tstamp *out_ts, struct mvcc_read *io_seen,
                      struct err *err) MRD_CHECKED;
 
+/* Ranges of user keys: an empty start is the first user key, an empty end lies above all. Neither begins
+ * with 0x00. */
+
 /* One slice of a scan of [start, end) at t: calls row() for each live key in order (descending if
- * reverse) until it returns false, the slice is over (max_rows, max_ns of work), or the range is.
- * key and value are borrowed for the call. *out_done: the range is exhausted; otherwise *out_resume (in
- * mem) is where the next slice starts (forward: its new start; reverse: its new end). */
+ * reverse) until it returns false (having had that row), the slice is over (max_rows, max_ns of work,
+ * versions looked at), or the range is. key and value are borrowed for the call; row() opens no cursor.
+ * *out_done: the range is exhausted; otherwise *out_resume (in mem) is where the next slice starts
+ * (forward: its new start; reverse: its new end): no user key, but ordered among them. */
 struct mvcc_slice {
     struct bytes start, end;
     bool reverse;
     tstamp t;
     size_t max_rows; /* live rows delivered; 0: 256 */
-    int64_t max_ns;  /* 0: 2 ms */
+    int64_t max_ns;  /* 0: 2 ms; below 0: as long as it takes, for simulators */
     bool (*row)(void *arg, struct bytes key, tstamp ts, struct bytes value);
     void *arg;
 };
@@ -60,10 +66,11 @@ struct mvcc_digest {
 enum status mvcc_digest(struct engine *e, struct bytes start, struct bytes end, tstamp t,
                         struct mvcc_digest *out, struct err *err) MRD_CHECKED;
 
-/* Removes versions that no read at or above `horizon` can see, one slice. *out_resume as in mvcc_scan. */
+/* Removes versions that no read at or above `horizon` can see, one slice of about max_versions looked at
+ * (0: 1024). *out_resume as in a forward mvcc_scan. One collector per range at a time. */
 enum status mvcc_collect(struct engine *e, struct bytes start, struct bytes end, tstamp horizon,
                          size_t max_versions, struct arena *mem, bool *out_done,
-                         struct bytes *out_resume, uint64_t *out_removed, struct err *err)
-    MRD_CHECKED;
+                         struct bytes *out_resume, uint64_t *out_removed,
+                         struct err *err) MRD_CHECKED;
 
 #endif
