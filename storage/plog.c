@@ -8,8 +8,9 @@
 
 enum row_kind { ROW_IDENTITY = 1, ROW_MARK, ROW_VOTERS, ROW_HARD, ROW_HEAD, ROW_ENTRY };
 
-/* Longest key: kind, group, slot. A row in a write: u8 key length, u32 value length, key, value. */
-enum { KEY_MAX = 17, ENTRY_HEAD = 17 };
+/* Longest key: kind, group, slot. A row in a write: u8 key length, u32 value length, key, value. Key length 0:
+ * a cut instead: u64 group, first and last slot. */
+enum { KEY_MAX = 17 };
 
 struct row_key {
     uint8_t b[KEY_MAX];
@@ -135,6 +136,30 @@ void plog_add_mark(struct buf *rows, uint64_t n)
     end_row(rows, at, &key);
 }
 
+void plog_add_cut(struct buf *rows, group_id group, slot_no from, slot_no to)
+{
+    buf_put_u8(rows, 0);
+    buf_put_u64(rows, group);
+    buf_put_u64(rows, from);
+    buf_put_u64(rows, to);
+}
+
+static enum status cut(struct engine_txn *x, struct rd *r, struct err *err)
+{
+    group_id group = rd_u64(r);
+    slot_no from = rd_u64(r);
+    slot_no to = rd_u64(r);
+    enum status st = ST_OK;
+
+    for (slot_no s = from; s <= to; s++) {
+        struct row_key key = entry_key(group, s);
+
+        TRY(engine_delete(x, ENGINE_LOG, key_bytes(&key), err));
+    }
+out:
+    return st;
+}
+
 enum status plog_put(struct engine_txn *x, struct bytes rows, struct err *err)
 {
     struct rd r = rd_of(rows);
@@ -142,26 +167,16 @@ enum status plog_put(struct engine_txn *x, struct bytes rows, struct err *err)
 
     while (rd_left(&r) > 0) {
         size_t key_len = rd_u8(&r);
-        size_t value_len = rd_u32(&r);
-        struct bytes key = rd_raw(&r, key_len);
-        struct bytes value = rd_raw(&r, value_len);
 
+        if (key_len == 0) {
+            TRY(cut(x, &r, err));
+        } else {
+            size_t value_len = rd_u32(&r);
+            struct bytes key = rd_raw(&r, key_len);
+
+            TRY(engine_put(x, ENGINE_LOG, key, rd_raw(&r, value_len), err));
+        }
         ASSERT(!r.bad); /* we built it ourselves */
-        TRY(engine_put(x, ENGINE_LOG, key, value, err));
-    }
-out:
-    return st;
-}
-
-enum status plog_cut(struct engine_txn *x, group_id group, slot_no from, slot_no to,
-                     struct err *err)
-{
-    enum status st = ST_OK;
-
-    for (slot_no s = from; s <= to; s++) {
-        struct row_key key = entry_key(group, s);
-
-        TRY(engine_delete(x, ENGINE_LOG, key_bytes(&key), err));
     }
 out:
     return st;
@@ -517,7 +532,7 @@ out:
     return st;
 }
 
-enum status plog_truncate(struct engine *e, group_id group, slot_no upto, struct err *err)
+enum status plog_drop_head(struct engine *e, group_id group, slot_no upto, struct err *err)
 {
     struct row_key last = entry_key(group, upto), head = group_key(ROW_HEAD, group);
     struct paxos_entry entry;

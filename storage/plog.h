@@ -38,17 +38,17 @@ enum status plog_voters(struct engine *e, group_id group, const node_id *voters,
 /* What a group finds when it starts: every entry's slot and ballot, payloads left on disk. */
 struct plog_state {
     struct paxos_hard hard;
-    slot_no first;        /* last + 1 if none is stored */
+    slot_no first; /* last + 1 if none is stored */
     slot_no last;
-    struct ballot before; /* of slot first - 1 */
+    struct ballot before;        /* of slot first - 1 */
     struct paxos_entry *entries; /* owned; payload.ptr NULL */
     size_t n_entries;
     uint64_t bytes; /* of all payloads */
 };
 
 /* Checks every row's checksum, and that no slot is missing (ST_FATAL). Drops rows that a truncation left over. */
-enum status plog_load(struct engine *e, group_id group, struct plog_state *out, struct err *err)
-    MRD_CHECKED;
+enum status plog_load(struct engine *e, group_id group, struct plog_state *out,
+                      struct err *err) MRD_CHECKED;
 void plog_state_fini(struct plog_state *s);
 
 /* Entries from..to as far as they are there without a gap, and until max_bytes of payload are exceeded (at
@@ -61,14 +61,12 @@ enum status plog_read(struct engine *e, group_id group, slot_no from, slot_no to
 void plog_add_entry(struct buf *rows, group_id group, const struct paxos_entry *entry);
 void plog_add_hard(struct buf *rows, group_id group, const struct paxos_hard *hard);
 void plog_add_mark(struct buf *rows, uint64_t n); /* something small to sync */
-/* Puts them into a transaction, in order. */
+void plog_add_cut(struct buf *rows, group_id group, slot_no from, slot_no to); /* drops entries */
+/* Does all that in a transaction, in order. */
 enum status plog_put(struct engine_txn *x, struct bytes rows, struct err *err) MRD_CHECKED;
-/* Drops entries from..to of a group in a transaction. */
-enum status plog_cut(struct engine_txn *x, group_id group, slot_no from, slot_no to,
-                     struct err *err) MRD_CHECKED;
 
 /* Drops entries up to and including `upto`; remembers that, and the ballot of `upto`. */
-enum status plog_truncate(struct engine *e, group_id group, slot_no upto, struct err *err)
-    MRD_CHECKED;
+enum status plog_drop_head(struct engine *e, group_id group, slot_no upto,
+                           struct err *err) MRD_CHECKED;
 
 #endif
