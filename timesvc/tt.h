@@ -44,9 +44,9 @@ static inline bool tt_ahead(struct tt_interval iv, tstamp t)
 }
 
 struct tt_options {
-    const char *source;      /* "fixed:200us", "kernel", "simulated" */
-    const char *fault_path;  /* shared fault page for tests and drills (see tt_fault.h); NULL none */
-    struct logger *log;      /* borrowed, may be NULL */
+    const char *source;     /* "fixed:200us", "kernel", "simulated" */
+    const char *fault_path; /* shared fault page for tests and drills (see tt_fault.h); NULL none */
+    struct logger *log;     /* borrowed, may be NULL */
 };
 
 enum status tt_open(const struct tt_options *opts, struct tt **out, struct err *err) MRD_CHECKED;
@@ -61,8 +61,8 @@ bool tt_before(struct tt *tt, tstamp t); /* t has surely not come */
 
 /* Waits until tt_after(t) or the monotonic deadline; sleeps, then spins for the last 100 us.
  * ST_OK, or ST_RETRY at the deadline (also when time stays void). Blocks: session threads only. */
-enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns, struct err *err)
-    MRD_CHECKED;
+enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns,
+                          struct err *err) MRD_CHECKED;
 
 /* For people: which source, its bound now, why. Text is one line; borrowed until tt_close. */
 struct tt_report {
@@ -73,7 +73,8 @@ struct tt_report {
 };
 void tt_describe(struct tt *tt, struct tt_report *out);
 
-/* Simulated source only: true time as the simulator has it, and this clock's error and bound. */
+/* Simulated source only: true time as the simulator has it, and this clock's error and bound (negative:
+ * void). The interval stands still until the next call; before the first it is void. */
 void tt_sim_set(struct tt *tt, tstamp true_now, int64_t error_ns, int64_t bound_ns);
 
 #endif
