@@ -52,7 +52,7 @@ void tt_page_write(struct tt_page *page, const struct tt_map *map);
 
 static inline int64_t tt_q_of_ppb(int64_t ppb)
 {
-    return (int64_t)(((__int128)ppb << TT_Q) / NS_PER_S);
+    return (int64_t)((__int128)ppb * (INT64_C(1) << TT_Q) / NS_PER_S);
 }
 static inline int64_t tt_ppb_of_q(int64_t q)
 {
