@@ -1,0 +1,120 @@
+#include "tools/meridiand/cluster_info.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "storage/group.h"
+
+typedef void (*row_fn)(void *row_arg, const char *name, const char *value);
+
+struct rows {
+    row_fn fn;
+    void *arg;
+};
+
+static void put(const struct rows *rows, const char *name, const char *fmt, ...) MRD_PRINTF(3, 4);
+
+static void put(const struct rows *rows, const char *name, const char *fmt, ...)
+{
+    char value[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(value, sizeof value, fmt, ap); /* a longer value is cut: it is for people */
+    va_end(ap);
+    rows->fn(rows->arg, name, value);
+}
+
+static void nodes(const struct cluster_info *info, const struct rows *rows)
+{
+    const struct options *o = info->options;
+    struct group *g = store_group(info->store, 1);
+    node_id leader = g == NULL ? 0 : group_leader(g);
+    char name[32];
+
+    (void)snprintf(name, sizeof name, "%" PRIu32, o->node);
+    put(rows, name, "this node, %s, rpc %s", leader == o->node ? "leads" : "follows",
+        o->listen_rpc);
+    for (size_t i = 0; i < o->n_peers; i++) {
+        node_id peer = o->peers[i].node;
+        int64_t rtt = rpc_peer_rtt_ns(info->rpc, peer);
+
+        if (peer == o->node)
+            continue;
+        (void)snprintf(name, sizeof name, "%" PRIu32, peer);
+        put(rows, name, "%s, %s, round trip %" PRId64 " us, rpc %s",
+            rpc_peer_up(info->rpc, peer) ? "up" : "down", leader == peer ? "leads" : "follows",
+            rtt < 0 ? -1 : rtt / 1000, o->peers[i].addr);
+    }
+}
+
+static void time_source(const struct cluster_info *info, const struct rows *rows)
+{
+    struct tt_report r;
+
+    tt_describe(info->tt, &r);
+    put(rows, "source", "%s", r.source);
+    if (r.bound_ns < 0)
+        put(rows, "bound", "void");
+    else
+        put(rows, "bound", "%" PRId64 " us", r.bound_ns / 1000);
+    put(rows, "age", "%" PRId64 " us", r.age_ns / 1000);
+    put(rows, "why", "%s", r.why);
+}
+
+static const char *role_name(enum paxos_role role)
+{
+    switch (role) {
+    case PAXOS_FOLLOWER:
+        return "follower";
+    case PAXOS_CANDIDATE:
+        return "candidate";
+    case PAXOS_RECOVERING:
+        return "recovering";
+    case PAXOS_LEADER:
+        return "leader";
+    }
+    return "unknown";
+}
+
+static void group(const struct cluster_info *info, const struct rows *rows)
+{
+    struct group *g = store_group(info->store, 1);
+    struct group_report r;
+
+    if (g == NULL)
+        return;
+    group_describe(g, &r);
+    put(rows, "group", "%" PRIu64, r.group);
+    put(rows, "role", "%s", role_name(r.role));
+    put(rows, "leader", "%" PRIu32, r.leader);
+    put(rows, "ballot", "%" PRIu64 ".%" PRIu32, r.ballot.round, r.ballot.node);
+    put(rows, "first", "%" PRIu64, r.first);
+    put(rows, "last", "%" PRIu64, r.last);
+    put(rows, "chosen", "%" PRIu64, r.chosen);
+    put(rows, "applied", "%" PRIu64, r.applied);
+    put(rows, "applied_ts", "%" PRId64, r.applied_ts);
+    put(rows, "lease_end", "%" PRId64, r.lease_end);
+}
+
+static void one_metric(void *arg, const char *name, int64_t value)
+{
+    put(arg, name, "%" PRId64, value);
+}
+
+void cluster_info_rows(void *arg, const char *topic, row_fn fn, void *row_arg)
+{
+    const struct cluster_info *info = arg;
+    struct rows rows = {fn, row_arg};
+
+    if (strcasecmp(topic, "nodes") == 0)
+        nodes(info, &rows);
+    else if (strcasecmp(topic, "time") == 0)
+        time_source(info, &rows);
+    else if (strcasecmp(topic, "group") == 0)
+        group(info, &rows);
+    else if (strcasecmp(topic, "metrics") == 0)
+        metrics_each(info->metrics, one_metric, &rows);
+}

@@ -1,0 +1,28 @@
+/*
+ * cluster_info.h - what a node can say about itself, for SHOW: topics with rows of name and value.
+ * Thread: any; everything it reads is safe to read from any thread.
+ */
+#ifndef MRD_TOOLS_MERIDIAND_CLUSTER_INFO_H
+#define MRD_TOOLS_MERIDIAND_CLUSTER_INFO_H
+
+#include "base/metrics.h"
+#include "base/rpc.h"
+#include "storage/store.h"
+#include "timesvc/tt.h"
+#include "tools/meridiand/options.h"
+
+struct cluster_info { /* all borrowed */
+    const struct options *options;
+    struct metrics *metrics;
+    struct tt *tt;
+    struct store *store;
+    struct rpc *rpc;
+};
+
+/* For sql_database_options.cluster_info. Topics, in either case: "nodes", "time", "group", "metrics". An unknown
+ * topic gives no row. */
+void cluster_info_rows(void *info, const char *topic,
+                       void (*row)(void *row_arg, const char *name, const char *value),
+                       void *row_arg);
+
+#endif
