@@ -49,10 +49,11 @@ struct client {
     pthread_t thread;
 };
 
-static void say(struct load *l, const char *fmt, int client, long n)
+static void say(struct load *l, char what, int client, long n)
 {
     char line[128];
-    int len = snprintf(line, sizeof line, fmt, client, n, (long long)mono_now());
+    int len =
+        snprintf(line, sizeof line, "%c %d %ld %lld\n", what, client, n, (long long)mono_now());
 
     pthread_mutex_lock(&l->out_mu);
     if (write(STDOUT_FILENO, line, (size_t)len) != len)
@@ -202,7 +203,7 @@ static void resolve(struct client *c)
     if (n == c->n + 1) {
         c->n++;
         c->load->resolved++;
-        say(c->load, "R %d %ld %lld\n", c->id, c->n);
+        say(c->load, 'R', c->id, c->n);
     } else if (n >= 0 && n != c->n) {
         violation(c, "counter after doubt", c->n, n);
         c->n = n;
@@ -218,7 +219,7 @@ static void *client_main(void *arg)
         case DONE:
             c->n++;
             c->load->acknowledged++;
-            say(c->load, "A %d %ld %lld\n", c->id, c->n);
+            say(c->load, 'A', c->id, c->n);
             break;
         case NOT_DONE:
             c->load->retried++;
