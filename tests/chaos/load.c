@@ -13,6 +13,7 @@
  * `S <acknowledged> <resolved> <retried>` and exits 0, or 1 if there was a violation, or 2 on trouble of its own.
  *
  *     load HOST:PORT[,HOST:PORT...] CLIENTS [FIRST_CLIENT]
+ *     load now         prints the clock that the stamps are of
  */
 #include <errno.h>
 #include <libpq-fe.h>
@@ -302,6 +303,10 @@ int main(int argc, char **argv)
     int first = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
     char byte;
 
+    if (argc == 2 && strcmp(argv[1], "now") == 0) {
+        printf("%lld\n", (long long)mono_now());
+        return 0;
+    }
     if (n_clients < 1 || n_clients > CLIENTS_MAX) {
         fprintf(stderr, "usage: load HOST:PORT[,HOST:PORT...] CLIENTS [FIRST_CLIENT]\n");
         return 2;
