@@ -20,7 +20,8 @@ enum {
     OID_OID = 26,
     OID_FLOAT4 = 700,
     OID_FLOAT8 = 701,
-    OID_TIMESTAMPTZ = 1184
+    OID_TIMESTAMPTZ = 1184,
+    OID_NUMERIC = 1700
 };
 
 struct mrd_conn {

@@ -90,7 +90,8 @@ enum mrd_type {
     MRD_BOOL,
     MRD_INT64,
     MRD_DOUBLE,
-    MRD_TEXT, /* also every type without one of its own: its text */
+    MRD_NUMERIC, /* exact decimal, of a column: read it as text */
+    MRD_TEXT,    /* also every type without one of its own: its text */
     MRD_BYTES,
     MRD_TIMESTAMP /* microseconds since 1970-01-01 00:00:00 UTC */
 };
@@ -145,6 +146,7 @@ void mrd_stmt_close(struct mrd_stmt *s);
 enum mrd_status mrd_next(struct mrd_rows *r);
 /* The next statement's result, of several in one text: MRD_OK, MRD_DONE, or that statement's error. */
 enum mrd_status mrd_next_result(struct mrd_rows *r);
+void mrd_rewind(struct mrd_rows *r);     /* before the first row again; not of a stream */
 void mrd_rows_close(struct mrd_rows *r); /* drops what was not read */
 
 size_t mrd_columns(const struct mrd_rows *r); /* 0: a statement without rows */

@@ -189,6 +189,14 @@ enum mrd_status mrd_next(struct mrd_rows *r)
     return MRD_DONE;
 }
 
+void mrd_rewind(struct mrd_rows *r)
+{
+    if (r->how == FETCH_ALL) {
+        r->at = -1;
+        r->ended = false;
+    }
+}
+
 enum mrd_status mrd_next_result(struct mrd_rows *r)
 {
     enum mrd_status st = MRD_OK;
@@ -227,6 +235,8 @@ enum mrd_type mrd_column_type(const struct mrd_rows *r, size_t column)
     case OID_FLOAT4:
     case OID_FLOAT8:
         return MRD_DOUBLE;
+    case OID_NUMERIC:
+        return MRD_NUMERIC;
     case OID_TIMESTAMPTZ:
         return MRD_TIMESTAMP;
     default: /* an Oid, no enum */

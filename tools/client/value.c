@@ -65,6 +65,7 @@ static void encode(const struct mrd_value *v, struct params *p, size_t i, char t
         timestamp_print(v->as.i, text);
         p->type[i] = OID_TIMESTAMPTZ;
         break;
+    case MRD_NUMERIC:
     case MRD_TEXT:
         p->value[i] = v->as.s.ptr;
         break;

@@ -99,6 +99,35 @@ static void group(const struct cluster_info *info, const struct rows *rows)
     put(rows, "lease_end", "%" PRId64, r.lease_end);
 }
 
+/* The same digest on every node at one timestamp says that the replicas hold the same rows. A node that does not
+ * answer has its error in place of it. */
+static void digest(const struct cluster_info *info, const struct rows *rows)
+{
+    static const uint8_t last[] = {0xff};
+    const struct options *o = info->options;
+    tstamp t = 0;
+    struct err err;
+
+    if (txn_stable_ts(info->space, &t, &err) != ST_OK) {
+        put(rows, "error", "%s", err.msg);
+        return;
+    }
+    for (size_t i = 0; i <= o->n_peers; i++) {
+        node_id node = i == 0 ? o->node : o->peers[i - 1].node;
+        struct mvcc_digest d;
+        char name[32];
+
+        if (i > 0 && node == o->node)
+            continue;
+        (void)snprintf(name, sizeof name, "%" PRIu32, node);
+        if (txn_digest(info->space, node, bytes_of("", 0), bytes_of(last, sizeof last), t, &d,
+                       &err) == ST_OK)
+            put(rows, name, "%016" PRIx64 "%016" PRIx64 " rows=%" PRIu64, d.hi, d.lo, d.n_rows);
+        else
+            put(rows, name, "%s: %s", err.sqlstate, err.msg);
+    }
+}
+
 static void one_metric(void *arg, const char *name, int64_t value)
 {
     put(arg, name, "%" PRId64, value);
@@ -115,6 +144,8 @@ void cluster_info_rows(void *arg, const char *topic, row_fn fn, void *row_arg)
         time_source(info, &rows);
     else if (strcasecmp(topic, "group") == 0)
         group(info, &rows);
+    else if (strcasecmp(topic, "digest") == 0)
+        digest(info, &rows);
     else if (strcasecmp(topic, "metrics") == 0)
         metrics_each(info->metrics, one_metric, &rows);
 }

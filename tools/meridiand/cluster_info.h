@@ -10,6 +10,7 @@
 #include "storage/store.h"
 #include "timesvc/tt.h"
 #include "tools/meridiand/options.h"
+#include "txn/txn.h"
 
 struct cluster_info { /* all borrowed */
     const struct options *options;
@@ -17,9 +18,11 @@ struct cluster_info { /* all borrowed */
     struct tt *tt;
     struct store *store;
     struct rpc *rpc;
+    struct txn_space *space;
 };
 
-/* For sql_database_options.cluster_info. Topics, in either case: "nodes", "time", "group", "metrics". An unknown
+/* For sql_database_options.cluster_info. Topics, in either case: "nodes", "time", "group", "metrics",
+ * "digest" (blocks until every node has applied a common timestamp). An unknown
  * topic gives no row. */
 void cluster_info_rows(void *info, const char *topic,
                        void (*row)(void *row_arg, const char *name, const char *value),

@@ -157,8 +157,12 @@ static enum status open_sql(struct node *n, const struct options *o, struct logg
                                         .cluster_info = cluster_info_rows,
                                         .cluster_info_arg = &n->info};
 
-    n->info = (struct cluster_info){
-        .options = o, .metrics = n->metrics, .tt = n->tt, .store = n->store, .rpc = n->rpc};
+    n->info = (struct cluster_info){.options = o,
+                                    .metrics = n->metrics,
+                                    .tt = n->tt,
+                                    .store = n->store,
+                                    .rpc = n->rpc,
+                                    .space = n->space};
     return sql_database_open(&opts, &n->db, err);
 }
 
