@@ -33,7 +33,8 @@
 enum {
     PAXOS_VOTERS_MAX = 9,
     PAXOS_IN_FLIGHT_MAX = 2,
-    PAXOS_MSG_ENTRIES_BYTES = 4 * 1024 * 1024 /* payload of one ACCEPT or LOG message, about */
+    PAXOS_MSG_ENTRIES_BYTES = 4 * 1024 * 1024, /* payload of one ACCEPT or LOG message, about */
+    PAXOS_MSG_ENTRIES_MAX = 1024               /* entries of one, and of one out.load */
 };
 
 struct paxos;

@@ -1,0 +1,425 @@
+/*
+ * Phase 2: accepts and their answers, what is chosen, and catching up voters that lag.
+ *
+ * An accept names its predecessor. A voter whose log differs there says so (NACK), and the leader goes back; a voter
+ * that does not answer gets heartbeats only, until it does.
+ */
+#include "base/check.h"
+#include "storage/paxos/paxos_int.h"
+
+enum {
+    GIVEUP_ELECTIONS = 4
+}; /* election times without progress after which a recovering leader gives up */
+
+static bool same_ballot(struct ballot a, struct ballot b)
+{
+    return ballot_cmp(a, b) == 0;
+}
+
+static void append_entry(struct paxos *p, struct ballot ballot, struct bytes payload)
+{
+    px_begin_write(p);
+    plog_append(&p->log, ballot, payload);
+    if (p->append_from == 0)
+        p->append_from = p->log.last;
+}
+
+static void cut_log(struct paxos *p, slot_no from)
+{
+    ASSERT(from > p->chosen); /* P4 */
+    px_begin_write(p);
+    plog_cut(&p->log, from);
+    if (p->cut_from == 0 || from < p->cut_from)
+        p->cut_from = from;
+    if (p->append_from >= from)
+        p->append_from = 0;
+    if (p->durable >= from)
+        p->durable = from - 1;
+    for (size_t i = 0; i < p->n_pending; i++)
+        if (p->pending[i].last >= from)
+            p->pending[i].last = from - 1;
+}
+
+bool px_entries_ok(const struct paxos_msg *m, struct ballot max)
+{
+    struct ballot before = m->prev_ballot;
+
+    for (size_t i = 0; i < m->n_entries; i++) {
+        const struct paxos_entry *e = &m->entries[i];
+
+        if (e->slot != m->prev_slot + 1 + i || ballot_cmp(e->ballot, before) < 0 ||
+            ballot_cmp(e->ballot, max) > 0 || (e->payload.ptr == NULL && e->payload.len > 0))
+            return false;
+        before = e->ballot;
+    }
+    return ballot_cmp(m->prev_ballot, max) <= 0;
+}
+
+bool px_adopt(struct paxos *p, const struct paxos_entry *entries, size_t n)
+{
+    size_t i = 0;
+
+    /* What is equal stays; an entry below the window was chosen, and is equal. */
+    while (i < n && entries[i].slot <= p->log.last &&
+           (entries[i].slot < p->log.first ||
+            same_ballot(entries[i].ballot, plog_ballot(&p->log, entries[i].slot))))
+        i++;
+    if (i == n)
+        return true;
+    if (entries[i].slot <= p->chosen) {
+        px_trace(p, "n%u conflict below chosen at slot %llu", p->o.self,
+                 (unsigned long long)entries[i].slot);
+        return false;
+    }
+    if (entries[i].slot <= p->log.last) {
+        px_trace(p, "n%u cuts %llu..%llu", p->o.self, (unsigned long long)entries[i].slot,
+                 (unsigned long long)p->log.last);
+        cut_log(p, entries[i].slot);
+    }
+    ASSERT(entries[i].slot == p->log.last + 1); /* P1 */
+    for (; i < n; i++)
+        append_entry(p, entries[i].ballot, entries[i].payload);
+    return true;
+}
+
+const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, size_t *out_n)
+{
+    struct paxos_entry *entries;
+    size_t n = 0, max, bytes = 0;
+
+    ASSERT(from >= p->log.first && to <= p->log.last && from <= to);
+    max = to - from + 1 < PAXOS_MSG_ENTRIES_MAX ? (size_t)(to - from + 1) : PAXOS_MSG_ENTRIES_MAX;
+    *out_n = 0;
+    if (plog_payload(&p->log, from).ptr == NULL)
+        return NULL;
+    entries = arena_alloc(&p->mem, max * sizeof *entries);
+    while (n < max && (n == 0 || bytes < PAXOS_MSG_ENTRIES_BYTES)) {
+        struct bytes payload = plog_payload(&p->log, from + n);
+
+        if (payload.ptr == NULL)
+            break;
+        entries[n] = (struct paxos_entry){from + n, plog_ballot(&p->log, from + n), payload};
+        bytes += payload.len;
+        n++;
+    }
+    *out_n = n;
+    return entries;
+}
+
+void px_lead_begin(struct paxos *p)
+{
+    slot_no last = p->log.last;
+
+    px_set_role(p, PAXOS_RECOVERING, "won phase 1");
+    p->leader = p->o.self;
+    p->lapsed_mono = 0;
+    p->giveup_mono = p->mono + GIVEUP_ELECTIONS * p->o.election_max_ns;
+    append_entry(p, p->ballot, bytes_of(NULL, 0));
+    p->own_first = p->log.last;
+    for (size_t i = 0; i < p->n_voters; i++) {
+        struct voter *v = &p->voters[i];
+        slot_no at = last;
+
+        /* A voter's last entry, if we hold the same one, vouches for all before it. */
+        if (v->willing && v->last < at)
+            at = same_ballot(plog_ballot(&p->log, v->last), v->last_ballot) ? v->last : p->chosen;
+        v->match = 0;
+        v->next = at + 1;
+        v->n_flight = 0;
+        v->probing = false;
+        v->nacked = 0;
+        v->sent_mono = p->mono;
+        v->heard_mono = p->mono;
+        v->clock = CLOCK_UNKNOWN;
+        v->earliest = 0;
+    }
+}
+
+bool px_room(const struct paxos *p)
+{
+    return p->role == PAXOS_LEADER && !p->stopping && px_lease_holds(p) &&
+           p->log.last - p->chosen < PAXOS_IN_FLIGHT_MAX;
+}
+
+void px_propose(struct paxos *p, struct bytes payload)
+{
+    /* The lease may have run out since out.room was said: whoever assigned the timestamps checked them
+     * against lease_end, so the entry itself does no harm. */
+    ASSERT(p->role == PAXOS_LEADER && !p->stopping);
+    ASSERT(p->log.last - p->chosen < PAXOS_IN_FLIGHT_MAX); /* P8 */
+    append_entry(p, p->ballot, payload);
+}
+
+void px_send_accept(struct paxos *p, struct voter *v, const struct paxos_entry *entries, size_t n)
+{
+    slot_no prev = v->next - 1;
+
+    if (prev + 1 < p->log.first)
+        prev = p->log.first - 1; /* it lags behind the stored log: at least it hears that we live */
+    ASSERT(n == 0 || entries[0].slot == prev + 1);
+    px_send(p, v->node,
+            (struct paxos_msg){.kind = PAXOS_ACCEPT,
+                               .ballot = p->ballot,
+                               .slot = p->everywhere,
+                               .prev_slot = prev,
+                               .prev_ballot = plog_ballot(&p->log, prev),
+                               .chosen = p->chosen,
+                               .entries = entries,
+                               .n_entries = n},
+            0);
+    v->sent_mono = p->mono;
+    if (n > 0) {
+        ASSERT(v->n_flight < FLIGHT_MAX);
+        v->next += n;
+        v->flight[v->n_flight++] = v->next - 1;
+    }
+}
+
+static int64_t heartbeat_ns(const struct paxos *p)
+{
+    /* Without the lease every answer counts. */
+    return px_lease_holds(p) ? p->o.heartbeat_ns : p->o.resend_ns;
+}
+
+static void replicate(struct paxos *p, struct voter *v)
+{
+    if (v->n_flight > 0 && p->mono - v->sent_mono >= p->o.resend_ns) {
+        v->probing = true;
+        v->n_flight = 0;
+        v->next = v->match != 0 ? v->match + 1 : v->flight[0];
+        px_send_accept(p, v, NULL, 0);
+    }
+    while (!v->probing && v->n_flight < FLIGHT_MAX && v->next <= p->log.last &&
+           v->next >= p->log.first) {
+        size_t n;
+        const struct paxos_entry *entries = px_entries(p, v->next, p->log.last, &n);
+
+        if (n == 0) {
+            px_load(p, LOAD_ACCEPT, v->node, v->next, p->log.last, p->ballot);
+            break;
+        }
+        px_send_accept(p, v, entries, n);
+    }
+    if (p->mono - v->sent_mono >= heartbeat_ns(p))
+        px_send_accept(p, v, NULL, 0);
+}
+
+/* The slot that at least `quorum` voters hold durably. */
+static slot_no quorum_match(const struct paxos *p)
+{
+    slot_no match[PAXOS_VOTERS_MAX];
+
+    for (size_t i = 0; i < p->n_voters; i++) {
+        slot_no m = p->voters[i].match;
+        size_t j = i;
+
+        for (; j > 0 && match[j - 1] < m; j--)
+            match[j] = match[j - 1];
+        match[j] = m;
+    }
+    return match[p->quorum - 1];
+}
+
+static void count_chosen(struct paxos *p)
+{
+    slot_no slot;
+    slot_no all = p->log.last;
+
+    p->self->match = p->o.bug_ack_before_sync ? p->log.last : p->durable;
+    slot = quorum_match(p);
+    /* P7: an older entry counts only once one of the own ballot behind it does. */
+    if (slot > p->chosen && slot >= p->own_first) {
+        ASSERT(same_ballot(plog_ballot(&p->log, slot), p->ballot)); /* P7 */
+        p->chosen = slot;
+    }
+    for (size_t i = 0; i < p->n_voters; i++)
+        if (p->voters[i].match < all)
+            all = p->voters[i].match;
+    if (all > p->chosen)
+        all = p->chosen;
+    if (all > p->everywhere)
+        p->everywhere = all;
+}
+
+static void begin_lease(struct paxos *p)
+{
+    px_set_role(p, PAXOS_LEADER, "leads");
+    /* A quorum promised when all earlier leases had surely passed, so this is above every one of them. */
+    p->lease_start = p->now.latest;
+    ASSERT(p->lease_start > p->lease_max); /* P9 */
+    px_lease(p);
+}
+
+/* A leader without a lease waits for as long as an election takes, then makes place. */
+static void watch_lease(struct paxos *p)
+{
+    if (px_lease_holds(p))
+        p->lapsed_mono = 0;
+    else if (p->lapsed_mono == 0)
+        p->lapsed_mono = p->mono;
+    else if (p->role == PAXOS_LEADER && p->mono - p->lapsed_mono >= p->o.election_max_ns)
+        px_step_down(p, "lease lapsed", 0);
+}
+
+static void watch_stop(struct paxos *p)
+{
+    if (!p->stopping || p->chosen < p->log.last)
+        return;
+    if (p->stop_used != 0 && p->stop_used < p->lease_max)
+        p->lease_max = p->stop_used; /* nothing above it was assigned or promised */
+    px_step_down(p, "stopping", 0);
+}
+
+void px_lead(struct paxos *p)
+{
+    if (tt_is_void(p->now)) {
+        px_step_down(p, "time is void", 0);
+        return;
+    }
+    count_chosen(p);
+    px_lease(p);
+    if (px_clocks_lost(p)) {
+        px_step_down(p, "clocks disagree", p->o.election_max_ns);
+        return;
+    }
+    if (p->role == PAXOS_RECOVERING && p->chosen >= p->own_first && px_lease_holds(p))
+        begin_lease(p);
+    if (p->role == PAXOS_RECOVERING && p->mono >= p->giveup_mono) {
+        px_step_down(p, "no progress", rng_between(&p->rng, 0, p->o.election_max_ns));
+        return;
+    }
+    watch_lease(p);
+    if (p->role == PAXOS_LEADER)
+        watch_stop(p);
+    for (size_t i = 0; px_leads(p) && i < p->n_voters; i++)
+        if (&p->voters[i] != p->self)
+            replicate(p, &p->voters[i]);
+}
+
+int64_t px_lead_wake(const struct paxos *p)
+{
+    int64_t wake = p->mono + p->o.heartbeat_ns;
+
+    for (size_t i = 0; i < p->n_voters; i++) {
+        const struct voter *v = &p->voters[i];
+        int64_t due = v->sent_mono + (v->n_flight > 0 ? p->o.resend_ns : heartbeat_ns(p));
+
+        if (v != p->self && due < wake)
+            wake = due;
+    }
+    if (p->role == PAXOS_RECOVERING && p->giveup_mono < wake)
+        wake = p->giveup_mono;
+    return wake;
+}
+
+/* Where the leader should look next: before everything of the ballot that differs, but never below chosen. */
+static slot_no nack_hint(const struct paxos *p, slot_no prev)
+{
+    struct ballot b;
+
+    if (prev > p->log.last)
+        return p->log.last;
+    b = plog_ballot(&p->log, prev);
+    while (prev > p->chosen && same_ballot(plog_ballot(&p->log, prev), b))
+        prev--;
+    return prev > p->chosen ? prev : p->chosen;
+}
+
+/* False: it was refused, and that was said. */
+static bool takes_accept(struct paxos *p, const struct paxos_msg *m)
+{
+    int64_t retry_ns = 0;
+    int c = ballot_cmp(m->ballot, p->hard.promised);
+
+    if (c < 0 && p->o.bug_accept_without_promise_check && p->role == PAXOS_FOLLOWER)
+        return true;
+    if (!px_may_promise(p, m->ballot, &retry_ns)) {
+        px_refuse(p, m->from, m->ballot, retry_ns);
+        return false;
+    }
+    px_step_down(p, "another leads", 0);
+    if (c > 0)
+        px_promise(p, m->ballot);
+    return true;
+}
+
+static void answer_accept(struct paxos *p, const struct paxos_msg *m, enum paxos_msg_kind kind,
+                          slot_no slot)
+{
+    uint64_t epoch = 0;
+    bool agrees = !px_contradicts(p, m->time);
+
+    if (!agrees || !support_given(p->sup, m->from, p->now, &epoch))
+        epoch = 0;
+    px_send(
+        p, m->from,
+        (struct paxos_msg){
+            .kind = kind, .ballot = m->ballot, .slot = slot, .chosen = p->chosen, .epoch = epoch},
+        px_after(p, kind == PAXOS_ACK ? slot : 0));
+    if (!agrees) /* it counts for durability only */
+        p->send[p->n_send - 1].msg.time = TT_VOID;
+}
+
+void px_on_accept(struct paxos *p, const struct paxos_msg *m)
+{
+    slot_no prev = m->prev_slot;
+    slot_no matched = prev + m->n_entries;
+
+    px_note_round(p, m->ballot);
+    if (m->from != m->ballot.node || !px_entries_ok(m, m->ballot) || !takes_accept(p, m))
+        return;
+    p->leader = m->from;
+    px_heard(p);
+    /* Below the window everything was chosen, so it is equal. */
+    if (prev + 1 >= p->log.first &&
+        (!plog_has(&p->log, prev) || !same_ballot(plog_ballot(&p->log, prev), m->prev_ballot))) {
+        answer_accept(p, m, PAXOS_NACK, nack_hint(p, prev));
+        return;
+    }
+    if (!px_adopt(p, m->entries, m->n_entries))
+        return;
+    if ((m->chosen < matched ? m->chosen : matched) > p->chosen)
+        p->chosen = m->chosen < matched ? m->chosen : matched;
+    if (m->slot > p->everywhere && m->slot <= p->chosen)
+        p->everywhere = m->slot;
+    answer_accept(p, m, PAXOS_ACK, matched);
+}
+
+void px_on_ack(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+{
+    size_t kept = 0;
+
+    if (!px_leads(p) || !same_ballot(m->ballot, p->ballot) || m->slot > p->log.last)
+        return;
+    px_note_clock(p, v, m);
+    v->heard_mono = p->mono;
+    v->probing = false;
+    if (m->slot > v->match) {
+        v->match = m->slot;
+        p->giveup_mono = p->mono + GIVEUP_ELECTIONS * p->o.election_max_ns;
+    }
+    if (v->next <= v->match)
+        v->next = v->match + 1;
+    for (size_t i = 0; i < v->n_flight; i++)
+        if (v->flight[i] > v->match)
+            v->flight[kept++] = v->flight[i];
+    v->n_flight = kept;
+}
+
+void px_on_nack(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+{
+    if (!px_leads(p) || !same_ballot(m->ballot, p->ballot))
+        return;
+    px_note_clock(p, v, m);
+    v->heard_mono = p->mono;
+    if (m->slot < v->match)
+        return; /* overtaken by an ack */
+    if (!v->probing && v->n_flight > 0 && v->nacked == m->slot &&
+        p->mono - v->nacked_mono < p->o.resend_ns)
+        return; /* the rest of the same gap: it is being sent again */
+    v->nacked = m->slot;
+    v->nacked_mono = p->mono;
+    v->probing = false;
+    v->n_flight = 0;
+    v->next = (m->slot < p->log.last ? m->slot : p->log.last) + 1;
+}

@@ -1,0 +1,578 @@
+/*
+ * Phase 1: who may be promised, how a candidate asks, takes the best log, and wins; release.
+ *
+ * A candidate first asks (ASK) without writing anything: a voter that still supports the owner of the ballot
+ * that it promised says no, so that a node that comes back does not force a healthy leader out. With a quorum of
+ * yeses it promises itself, has that synced, and only then prepares.
+ */
+#include "base/check.h"
+#include "storage/paxos/paxos_int.h"
+
+enum { VOID_RETRY_NS = 100 * NS_PER_MS, UNSURE_RETRY_NS = 50 * NS_PER_MS };
+
+/* A longer hint when to ask again is not believed. */
+static const int64_t retry_max_ns = INT64_C(10) * NS_PER_S;
+
+static bool same_ballot(struct ballot a, struct ballot b)
+{
+    return ballot_cmp(a, b) == 0;
+}
+
+bool px_own_lapsed(const struct paxos *p)
+{
+    return p->lease_max == 0 || tt_passed(p->now, p->lease_max);
+}
+
+bool px_free(const struct paxos *p)
+{
+    return p->hard.promised.node == 0 || same_ballot(p->hard.released, p->hard.promised);
+}
+
+void px_heard(struct paxos *p)
+{
+    p->heard_mono = p->mono;
+    p->silence_ns = rng_between(&p->rng, p->o.election_min_ns, p->o.election_max_ns);
+    p->eligible_mono = 0;
+}
+
+void px_promise(struct paxos *p, struct ballot b)
+{
+    ASSERT(ballot_cmp(b, p->hard.promised) > 0); /* P3 */
+    px_begin_write(p);
+    p->hard.promised = b;
+    p->hard_seq = p->step_write;
+    p->wrote_hard = true;
+    p->to_release = false;
+}
+
+/* How long until this calendar time has surely passed, as far as can be told now. */
+static int64_t until_passed(const struct paxos *p, tstamp t)
+{
+    if (tt_is_void(p->now) || t == TSTAMP_MAX)
+        return VOID_RETRY_NS;
+    return t < p->now.earliest ? 0 : t - p->now.earliest + 1;
+}
+
+/* Calendar time up to which this voter is bound to the owner of the ballot that it promised; 0: it is not. */
+static tstamp bound_until(const struct paxos *p)
+{
+    tstamp quiet = support_quiet_until(p->sup);
+
+    if (px_free(p))
+        return 0;
+    if (p->hard.promised.node != p->o.self)
+        return support_lapses_at(p->sup, p->hard.promised.node);
+    return quiet > p->lease_max ? quiet : p->lease_max;
+}
+
+/* Nothing that was said under own ballots, of this run or an earlier one, can still be relied on. */
+static bool own_past_over(struct paxos *p)
+{
+    return !tt_is_void(p->now) && px_own_lapsed(p) && !support_quiet(p->sup, p->now);
+}
+
+bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns)
+{
+    struct ballot has = p->hard.promised;
+    bool may;
+
+    *out_retry_ns = 0;
+    if (ballot_cmp(b, has) < 0)
+        return false;
+    if (b.node == has.node && b.node != p->o.self)
+        return true; /* the same owner: it keeps its own leases apart */
+    if (tt_is_void(p->now))
+        return false;
+    if (px_free(p))
+        may = px_own_lapsed(p);
+    else if (has.node == p->o.self)
+        may = own_past_over(p);
+    else
+        may = px_own_lapsed(p) && support_lapsed(p->sup, has.node, p->now);
+    if (!may)
+        *out_retry_ns = until_passed(p, bound_until(p));
+    return may;
+}
+
+/* Says no; and tells the owner of the ballot that stands in the way, who may have given up long ago. */
+void px_refuse(struct paxos *p, node_id to, struct ballot b, int64_t retry_ns)
+{
+    struct paxos_msg m = {
+        .kind = PAXOS_REFUSE, .ballot = b, .promised = p->hard.promised, .retry_ns = retry_ns};
+    node_id owner = p->hard.promised.node;
+
+    px_send(p, to, m, 0);
+    if (owner != p->o.self && owner != to && owner != 0 && !px_free(p))
+        px_send(p, owner, m, 0);
+}
+
+void px_step_down(struct paxos *p, const char *why, int64_t backoff_ns)
+{
+    if (p->role == PAXOS_FOLLOWER)
+        return;
+    px_set_role(p, PAXOS_FOLLOWER, why);
+    p->leader = 0;
+    p->lease_end = 0;
+    p->agreed = 0;
+    p->lapsed_mono = 0;
+    p->not_before_mono = p->mono + backoff_ns;
+    if (p->load_kind == LOAD_ACCEPT)
+        p->load_kind = LOAD_NONE;
+    /* It will not be used again. Its voters learn that once nothing said under it can be relied on. */
+    if (same_ballot(p->hard.promised, p->ballot) && !px_free(p))
+        p->to_release = true;
+    px_heard(p);
+}
+
+static void release_voters(struct paxos *p)
+{
+    struct paxos_msg m = {.kind = PAXOS_RELEASE, .ballot = p->hard.promised};
+
+    ASSERT(p->hard.promised.node == p->o.self && px_own_lapsed(p)); /* P10 */
+    px_trace(p, "n%u releases %llu.%u", p->o.self, (unsigned long long)m.ballot.round,
+             m.ballot.node);
+    for (size_t i = 0; i < p->n_voters; i++)
+        if (&p->voters[i] != p->self)
+            px_send(p, p->voters[i].node, m, 0);
+    px_begin_write(p);
+    p->hard.released = p->hard.promised;
+    p->hard_seq = p->step_write;
+    p->wrote_hard = true;
+    p->to_release = false;
+}
+
+static void begin_phase(struct paxos *p, enum phase phase)
+{
+    p->phase = phase;
+    p->phase_until_mono = p->mono + 2 * p->o.election_max_ns;
+    for (size_t i = 0; i < p->n_voters; i++) {
+        struct voter *v = &p->voters[i];
+
+        v->willing = v->refused = false;
+        v->retry_mono = 0;
+        v->sent_mono = p->mono - p->o.resend_ns;
+    }
+}
+
+static void begin_ask(struct paxos *p)
+{
+    p->ballot = (struct ballot){p->max_round + 1, p->o.self};
+    px_note_round(p, p->ballot);
+    p->campaign = false;
+    p->eligible_mono = 0;
+    p->leader = 0;
+    px_set_role(p, PAXOS_CANDIDATE, "asks");
+    begin_phase(p, PHASE_ASK);
+    for (size_t i = 0; i < p->n_voters; i++) {
+        struct voter *v = &p->voters[i];
+
+        v->epochs[0] = v->epochs[1] = 0;
+        v->clock = CLOCK_UNKNOWN;
+    }
+    p->self->willing = true;
+}
+
+void px_follow(struct paxos *p)
+{
+    int64_t retry_ns;
+    bool silent = p->campaign || p->mono - p->heard_mono >= p->silence_ns;
+    struct ballot next = {p->max_round + 1, p->o.self};
+    bool eligible;
+
+    if (p->to_release && own_past_over(p))
+        release_voters(p);
+    eligible = !p->stopping && silent && (p->campaign || p->mono >= p->not_before_mono) &&
+               px_may_promise(p, next, &retry_ns);
+    if (!eligible)
+        p->eligible_mono = 0;
+    else if (p->eligible_mono == 0)
+        p->eligible_mono =
+            p->mono +
+            (p->campaign
+                 ? 0
+                 : rng_between(&p->rng, 0, (p->o.election_max_ns - p->o.election_min_ns) / 2));
+    p->campaign = false;
+    if (eligible && p->mono >= p->eligible_mono)
+        begin_ask(p);
+}
+
+int64_t px_follow_wake(struct paxos *p)
+{
+    int64_t wake = p->heard_mono + p->silence_ns;
+    int64_t bound;
+
+    if (tt_is_void(p->now))
+        return p->mono + VOID_RETRY_NS;
+    if (p->eligible_mono != 0)
+        return p->eligible_mono;
+    bound = p->mono + until_passed(p, bound_until(p));
+    if (p->to_release)
+        return bound > p->mono ? bound : p->mono + UNSURE_RETRY_NS;
+    if (wake < p->not_before_mono)
+        wake = p->not_before_mono;
+    if (wake < bound)
+        wake = bound;
+    if (p->stopping)
+        wake = p->mono + NS_PER_S;
+    /* Due, and still not eligible: the clock does not let us; no reason to spin. */
+    return wake > p->mono ? wake : p->mono + UNSURE_RETRY_NS;
+}
+
+static size_t count_willing(const struct paxos *p)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_voters; i++)
+        n += p->voters[i].willing;
+    return n;
+}
+
+static size_t count_refused(const struct paxos *p)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_voters; i++)
+        n += p->voters[i].refused;
+    return n;
+}
+
+/* Own promise first (a second look: time has passed since the asking), synced before any PREPARE leaves. */
+static void begin_prepare(struct paxos *p)
+{
+    int64_t retry_ns;
+
+    if (!px_may_promise(p, p->ballot, &retry_ns)) {
+        px_step_down(p, "bound meanwhile", retry_ns);
+        return;
+    }
+    px_trace(p, "n%u prepares %llu.%u", p->o.self, (unsigned long long)p->ballot.round,
+             p->ballot.node);
+    px_promise(p, p->ballot);
+    begin_phase(p, PHASE_PREPARE);
+}
+
+static void send_fetch(struct paxos *p)
+{
+    px_send(p, p->fetch_from,
+            (struct paxos_msg){.kind = PAXOS_FETCH, .ballot = p->ballot, .slot = p->fetch_next}, 0);
+    p->fetch_mono = p->mono;
+}
+
+/* The quorum is there. The log with the highest (last ballot, length) among it holds all that is chosen. */
+static void take_best_log(struct paxos *p)
+{
+    struct voter *best = p->self;
+
+    p->self->last = p->log.last;
+    p->self->last_ballot = plog_ballot(&p->log, p->log.last);
+    for (size_t i = 0; i < p->n_voters; i++) {
+        struct voter *v = &p->voters[i];
+        int c = ballot_cmp(v->last_ballot, best->last_ballot);
+
+        if (v->willing && (c > 0 || (c == 0 && v->last > best->last)))
+            best = v;
+    }
+    if (best == p->self) {
+        px_lead_begin(p);
+        return;
+    }
+    p->phase = PHASE_FETCH;
+    p->phase_until_mono = p->mono + 2 * p->o.election_max_ns;
+    p->fetch_from = best->node;
+    p->fetch_last = best->last;
+    p->fetch_ballot = best->last_ballot;
+    p->fetch_next = p->chosen + 1; /* up to chosen all logs are equal */
+    px_trace(p, "n%u fetches from n%u slots %llu..%llu", p->o.self, best->node,
+             (unsigned long long)p->fetch_next, (unsigned long long)best->last);
+    send_fetch(p);
+}
+
+/* The refusals leave no quorum: wait for as long as the first of the voters said. */
+static void back_off(struct paxos *p)
+{
+    int64_t pause = retry_max_ns;
+
+    for (size_t i = 0; i < p->n_voters; i++) {
+        const struct voter *v = &p->voters[i];
+
+        if (v->refused && v->retry_mono - p->mono < pause)
+            pause = v->retry_mono - p->mono;
+    }
+    px_step_down(p, "refused", pause + rng_between(&p->rng, 0, p->o.election_min_ns));
+}
+
+static int64_t ask_at(const struct paxos *p, const struct voter *v)
+{
+    return v->retry_mono != 0 ? v->retry_mono : v->sent_mono + p->o.resend_ns;
+}
+
+static bool wants_answer(const struct paxos *p, const struct voter *v)
+{
+    return v != p->self && !v->willing && !v->refused;
+}
+
+static void ask_voters(struct paxos *p)
+{
+    struct paxos_msg m = {.kind = p->phase == PHASE_ASK ? PAXOS_ASK : PAXOS_PREPARE,
+                          .ballot = p->ballot,
+                          .slot = p->log.last,
+                          .last = plog_ballot(&p->log, p->log.last)};
+    uint64_t after = p->phase == PHASE_PREPARE && p->hard_seq > p->durable_seq ? p->hard_seq : 0;
+
+    if (after != 0 && p->hard_seq != p->step_write)
+        return; /* they wait for the sync already */
+    for (size_t i = 0; i < p->n_voters; i++) {
+        struct voter *v = &p->voters[i];
+
+        if (wants_answer(p, v) && p->mono >= ask_at(p, v)) {
+            v->retry_mono = 0;
+            v->sent_mono = p->mono;
+            px_send(p, v->node, m, after);
+        }
+    }
+}
+
+void px_campaign(struct paxos *p)
+{
+    if (tt_is_void(p->now)) {
+        px_step_down(p, "time is void", 0);
+        return;
+    }
+    if (p->n_voters - count_refused(p) < p->quorum) {
+        back_off(p);
+        return;
+    }
+    if (p->mono >= p->phase_until_mono) {
+        px_step_down(p, "no quorum", rng_between(&p->rng, 0, p->o.election_max_ns));
+        return;
+    }
+    if (p->phase == PHASE_ASK && count_willing(p) >= p->quorum)
+        begin_prepare(p);
+    if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_PREPARE) {
+        p->self->willing = p->hard_seq <= p->durable_seq; /* P5: own promise counts once synced */
+        if (count_willing(p) >= p->quorum)
+            take_best_log(p);
+    }
+    if (p->role != PAXOS_CANDIDATE)
+        return;
+    if (p->phase != PHASE_FETCH)
+        ask_voters(p);
+    else if (p->mono - p->fetch_mono >= p->o.resend_ns)
+        send_fetch(p);
+}
+
+int64_t px_campaign_wake(const struct paxos *p)
+{
+    int64_t wake = p->phase_until_mono;
+
+    if (p->phase == PHASE_FETCH && p->fetch_mono + p->o.resend_ns < wake)
+        wake = p->fetch_mono + p->o.resend_ns;
+    for (size_t i = 0; p->phase != PHASE_FETCH && i < p->n_voters; i++) {
+        const struct voter *v = &p->voters[i];
+
+        /* While the own promise is being synced nothing is sent again; DURABLE will step us. */
+        if (p->phase == PHASE_PREPARE && p->hard_seq > p->durable_seq)
+            break;
+        if (wants_answer(p, v) && ask_at(p, v) < wake)
+            wake = ask_at(p, v);
+    }
+    return wake;
+}
+
+static uint64_t epoch_for(struct paxos *p, node_id owner)
+{
+    uint64_t epoch;
+
+    return support_given(p->sup, owner, p->now, &epoch) ? epoch : 0;
+}
+
+void px_on_ask(struct paxos *p, const struct paxos_msg *m)
+{
+    int64_t retry_ns = 0;
+
+    px_note_round(p, m->ballot);
+    if (m->from != m->ballot.node)
+        return;
+    if (same_ballot(m->ballot, p->hard.promised) || px_contradicts(p, m->time) ||
+        !px_may_promise(p, m->ballot, &retry_ns)) {
+        px_refuse(p, m->from, m->ballot, retry_ns);
+        return;
+    }
+    px_send(p, m->from, (struct paxos_msg){.kind = PAXOS_WILLING, .ballot = m->ballot}, 0);
+}
+
+void px_on_willing(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+{
+    if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK && same_ballot(m->ballot, p->ballot)) {
+        v->willing = true;
+        v->refused = false;
+    }
+}
+
+void px_on_prepare(struct paxos *p, const struct paxos_msg *m)
+{
+    int64_t retry_ns = 0;
+
+    px_note_round(p, m->ballot);
+    if (m->from != m->ballot.node)
+        return;
+    if (px_contradicts(p, m->time) || !px_may_promise(p, m->ballot, &retry_ns)) {
+        px_refuse(p, m->from, m->ballot, retry_ns);
+        return;
+    }
+    if (!same_ballot(m->ballot, p->hard.promised)) {
+        px_step_down(p, "promises another", 0);
+        px_promise(p, m->ballot);
+        px_trace(p, "n%u promises %llu.%u", p->o.self, (unsigned long long)m->ballot.round,
+                 m->ballot.node);
+        p->leader = 0;
+    }
+    px_heard(p);
+    px_send(p, m->from,
+            (struct paxos_msg){.kind = PAXOS_PROMISE,
+                               .ballot = m->ballot,
+                               .slot = p->log.last,
+                               .last = plog_ballot(&p->log, p->log.last),
+                               .chosen = p->chosen,
+                               .epoch = epoch_for(p, m->from)},
+            px_after(p, p->log.last));
+}
+
+void px_on_promise(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+{
+    if (p->role == PAXOS_FOLLOWER || !same_ballot(m->ballot, p->ballot) ||
+        (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK))
+        return;
+    px_note_epoch(v, m->epoch);
+    if (p->role != PAXOS_CANDIDATE || v->willing || ballot_cmp(m->last, p->ballot) >= 0)
+        return;
+    v->willing = true;
+    v->refused = false;
+    v->last = m->slot;
+    v->last_ballot = m->last;
+}
+
+/* A voter still holds one of our ballots against another node: let it go, if that ballot is history. */
+static void on_nudge(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+{
+    bool in_use = same_ballot(m->promised, p->ballot) &&
+                  (px_leads(p) || (p->role == PAXOS_CANDIDATE && p->phase != PHASE_ASK));
+
+    if (in_use || ballot_cmp(m->promised, p->hard.promised) > 0 || !own_past_over(p))
+        return;
+    px_send(p, v->node, (struct paxos_msg){.kind = PAXOS_RELEASE, .ballot = m->promised}, 0);
+}
+
+static void refused_by(struct paxos *p, struct voter *v, int64_t retry_ns)
+{
+    if (retry_ns < 0 || retry_ns > retry_max_ns)
+        retry_ns = retry_max_ns;
+    if (retry_ns == 0)
+        retry_ns = p->o.election_min_ns;
+    v->retry_mono = p->mono + retry_ns + ASK_PAUSE_NS;
+    v->refused = retry_ns > p->o.election_max_ns; /* else it is worth waiting for */
+}
+
+void px_on_refuse(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+{
+    px_note_round(p, m->promised);
+    if (m->promised.node == p->o.self && m->ballot.node != p->o.self) {
+        px_note_round(p, m->ballot);
+        on_nudge(p, v, m);
+        return;
+    }
+    if (p->role == PAXOS_FOLLOWER || !same_ballot(m->ballot, p->ballot))
+        return;
+    if (ballot_cmp(m->promised, p->ballot) > 0 ||
+        (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK &&
+         same_ballot(m->promised, p->ballot)))
+        px_step_down(p, "outbid", rng_between(&p->rng, 0, p->o.election_min_ns));
+    else if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_FETCH)
+        px_step_down(p, "its log is not to be had", 4 * p->o.election_max_ns);
+    else if (p->role == PAXOS_CANDIDATE && !v->willing)
+        refused_by(p, v, m->retry_ns);
+}
+
+void px_send_log(struct paxos *p, node_id to, const struct paxos_entry *entries, size_t n)
+{
+    slot_no prev = entries[0].slot - 1;
+
+    px_send(p, to,
+            (struct paxos_msg){.kind = PAXOS_LOG,
+                               .ballot = p->hard.promised,
+                               .prev_slot = prev,
+                               .prev_ballot = plog_ballot(&p->log, prev),
+                               .chosen = p->chosen,
+                               .entries = entries,
+                               .n_entries = n},
+            0);
+}
+
+void px_on_fetch(struct paxos *p, const struct paxos_msg *m)
+{
+    const struct paxos_entry *entries;
+    size_t n;
+
+    if (m->from != m->ballot.node || !same_ballot(m->ballot, p->hard.promised))
+        return;
+    if (m->slot < p->log.first || m->slot > p->log.last) {
+        px_refuse(p, m->from, m->ballot, 0);
+        return;
+    }
+    entries = px_entries(p, m->slot, p->log.last, &n);
+    if (n > 0)
+        px_send_log(p, m->from, entries, n);
+    else
+        px_load(p, LOAD_LOG, m->from, m->slot, p->log.last, m->ballot);
+}
+
+/* The suffix of the best log; what differs in ours was never chosen, for the best log holds all that was. */
+void px_on_log(struct paxos *p, const struct paxos_msg *m)
+{
+    const struct paxos_entry *entries = m->entries;
+    size_t n = m->n_entries;
+    slot_no end = m->prev_slot + n;
+
+    if (p->role != PAXOS_CANDIDATE || p->phase != PHASE_FETCH || n == 0 ||
+        !same_ballot(m->ballot, p->ballot) || m->from != p->fetch_from ||
+        m->prev_slot + 1 != p->fetch_next || end > p->fetch_last ||
+        !px_entries_ok(m, p->fetch_ballot))
+        return;
+    if (!plog_has(&p->log, m->prev_slot) ||
+        !same_ballot(plog_ballot(&p->log, m->prev_slot), m->prev_ballot)) {
+        px_step_down(p, "logs differ below chosen", 4 * p->o.election_max_ns);
+        return;
+    }
+    while (p->o.bug_adopt_slot_by_slot && n > 0 && entries[0].slot <= p->log.last) {
+        entries++;
+        n--;
+    }
+    if (!px_adopt(p, entries, n)) {
+        px_step_down(p, "logs differ below chosen", 4 * p->o.election_max_ns);
+        return;
+    }
+    p->fetch_next = end + 1;
+    p->phase_until_mono = p->mono + 2 * p->o.election_max_ns;
+    if (end < p->fetch_last) {
+        send_fetch(p);
+        return;
+    }
+    ASSERT(p->log.last == end || p->o.bug_adopt_slot_by_slot); /* P6 */
+    px_lead_begin(p);
+}
+
+void px_on_release(struct paxos *p, const struct paxos_msg *m)
+{
+    if (m->from != m->ballot.node || !same_ballot(m->ballot, p->hard.promised) || px_free(p))
+        return;
+    px_trace(p, "n%u is released from %llu.%u", p->o.self, (unsigned long long)m->ballot.round,
+             m->ballot.node);
+    px_begin_write(p);
+    p->hard.released = m->ballot;
+    p->hard_seq = p->step_write;
+    p->wrote_hard = true;
+    p->leader = 0;
+    /* No need to wait for silence: nobody leads. */
+    p->heard_mono = p->mono - p->silence_ns;
+    p->not_before_mono = p->mono;
+}

@@ -1,0 +1,222 @@
+/*
+ * paxos_int.h - the inside of a Paxos replica, shared by the files of storage/paxos/ only.
+ *
+ * paxos.c steps and keeps the role; paxos_elect.c is phase 1; paxos_accept.c phase 2; paxos_lease.c what
+ * a leader may conclude from support and clocks; paxos_log.c the log window; paxos_check.c the invariants.
+ */
+#ifndef MRD_STORAGE_PAXOS_PAXOS_INT_H
+#define MRD_STORAGE_PAXOS_PAXOS_INT_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "storage/paxos/paxos.h"
+
+enum {
+    FLIGHT_MAX = 4,                /* accept messages with entries on their way to one voter */
+    ASK_PAUSE_NS = 1 * NS_PER_MS /* added to a voter's hint when to ask again */
+};
+
+struct log_entry {
+    struct ballot ballot;
+    const uint8_t
+        *payload; /* NULL: on the shell's disk only. Owned, unless it is the shared empty one */
+    size_t len;
+};
+
+struct pending_write {
+    uint64_t seq;
+    slot_no last; /* the log is durable up to here once the write is (less if it was cut since) */
+};
+
+/* The log window: every slot that is stored, payloads of the youngest. */
+struct plog {
+    slot_no first; /* slot of entries[head]; last + 1 if there is none */
+    slot_no last;
+    struct ballot before; /* ballot of first - 1 */
+    struct log_entry *entries;
+    size_t head, n, cap;
+    slot_no cached_from; /* slots below it have no payload in memory */
+    size_t cached_bytes;
+};
+
+enum clock_view { CLOCK_UNKNOWN, CLOCK_AGREES, CLOCK_DISAGREES };
+
+/* Another voter, or this one, as this replica sees it. What a candidate or leader knows is cleared
+ * when it begins. */
+struct voter {
+    node_id node;
+    bool willing; /* answered ASK or PREPARE of the present phase */
+    bool refused;
+    int64_t retry_mono; /* ask again then; 0: when resend_ns is over */
+    slot_no last;       /* of its log, by its PROMISE */
+    struct ballot last_ballot;
+    int64_t sent_mono;          /* last message of phase 1, or last accept */
+    slot_no match;              /* its log is durable and equal to ours up to here */
+    slot_no next;               /* first slot that was not sent */
+    slot_no flight[FLIGHT_MAX]; /* last slots of accepts with entries that are unanswered */
+    size_t n_flight;
+    bool probing;   /* it does not answer: no entries, only heartbeats, until it does */
+    slot_no nacked; /* last NACK that was acted upon, and when */
+    int64_t nacked_mono;
+    uint64_t
+        epochs[2]; /* of its support, in which it promised or acked this ballot; newest first */
+    enum clock_view clock;
+    int64_t heard_mono; /* last ack */
+    tstamp earliest;    /* agreeing clock: this had passed at earliest_mono */
+    int64_t earliest_mono;
+};
+
+enum phase { PHASE_ASK, PHASE_PREPARE, PHASE_FETCH };
+enum load_for { LOAD_NONE, LOAD_ACCEPT, LOAD_LOG };
+
+struct paxos {
+    struct paxos_options o; /* o.voters is not kept */
+    struct voter voters[PAXOS_VOTERS_MAX];
+    size_t n_voters, quorum;
+    struct voter *self;
+    struct rng rng;
+    struct plog log;
+
+    /* durable, or on its way there */
+    struct paxos_hard hard;
+    uint64_t hard_seq;    /* write that carries it; 0: from the start */
+    uint64_t write_seq;   /* last write that was given out */
+    uint64_t durable_seq; /* every write up to here is durable */
+    struct pending_write *pending;
+    size_t n_pending, cap_pending;
+    slot_no durable; /* the log is durable up to here */
+    slot_no chosen, everywhere;
+
+    enum paxos_role role;
+    node_id leader;
+    /* candidate */
+    enum phase phase;
+    struct ballot ballot; /* own: of the candidacy or leadership */
+    uint64_t max_round;   /* highest seen anywhere */
+    int64_t phase_until_mono;
+    node_id fetch_from;
+    slot_no fetch_last;
+    struct ballot fetch_ballot;
+    slot_no fetch_next; /* first slot that is wanted */
+    int64_t fetch_mono;
+    /* follower */
+    bool campaign;           /* asked for: do not wait for silence */
+    int64_t heard_mono;      /* last life sign of the leader */
+    int64_t silence_ns;      /* this long without one, and an election may begin */
+    int64_t not_before_mono; /* backoff */
+    int64_t eligible_mono;   /* everything speaks for an election: begin it then. 0: it does not */
+    bool
+        to_release; /* the promised ballot is our own and not in use: tell its voters when it may be */
+    /* leader */
+    slot_no own_first; /* first slot of the own ballot */
+    tstamp lease_start, lease_end;
+    tstamp lease_max; /* largest lease end that any leadership of this run was told */
+    tstamp agreed;
+    int64_t lapsed_mono; /* since when the lease has not held; 0: it holds */
+    int64_t giveup_mono; /* recovering: step down if not done by then */
+    bool stopping;       /* after PAXOS_IN_RELEASE, for good */
+    tstamp stop_used;
+
+    /* one payload request to the shell at a time */
+    enum load_for load_kind;
+    node_id load_node;
+    slot_no load_from, load_to;
+    struct ballot load_ballot;
+    int64_t load_mono;
+
+    /* this step */
+    struct arena mem;
+    struct tt_interval now;
+    int64_t mono;
+    struct support *sup;
+    bool wrote_hard, won, lost, load_out;
+    uint64_t step_write;
+    slot_no cut_from, append_from;
+    struct paxos_send *send;
+    size_t n_send, cap_send;
+    /* previous step, for the invariants */
+    struct ballot seen_promised;
+    slot_no seen_chosen;
+};
+
+/* paxos.c */
+void px_trace(struct paxos *p, const char *fmt, ...) MRD_PRINTF(2, 3);
+void px_set_role(struct paxos *p, enum paxos_role role, const char *why);
+struct voter *px_voter(struct paxos *p, node_id node);
+void px_begin_write(struct paxos *p);
+void px_send(struct paxos *p, node_id to, struct paxos_msg m, uint64_t after_write);
+void px_note_round(struct paxos *p, struct ballot b);
+/* The write after which a message may leave that tells of slots up to `slot` and of the promise. */
+uint64_t px_after(const struct paxos *p, slot_no slot);
+bool px_leads(const struct paxos *p); /* recovering or leader */
+
+/* paxos_elect.c */
+void px_promise(struct paxos *p, struct ballot b);
+/* May this voter promise b, or take an accept of it? *out_retry_ns: when to ask again if it may not. */
+bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns);
+void px_refuse(struct paxos *p, node_id to, struct ballot b, int64_t retry_ns);
+void px_step_down(struct paxos *p, const char *why, int64_t backoff_ns);
+bool px_own_lapsed(const struct paxos *p); /* no promise of an own leadership of this run stands */
+bool px_free(const struct paxos *p);       /* nothing was promised, or its owner released it */
+void px_heard(struct paxos *p);
+void px_follow(struct paxos *p);   /* each step of a follower */
+void px_campaign(struct paxos *p); /* each step of a candidate */
+int64_t px_follow_wake(struct paxos *p);
+int64_t px_campaign_wake(const struct paxos *p);
+void px_on_ask(struct paxos *p, const struct paxos_msg *m);
+void px_on_willing(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_on_prepare(struct paxos *p, const struct paxos_msg *m);
+void px_on_promise(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_on_refuse(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_on_fetch(struct paxos *p, const struct paxos_msg *m);
+void px_on_log(struct paxos *p, const struct paxos_msg *m);
+void px_on_release(struct paxos *p, const struct paxos_msg *m);
+void px_send_log(struct paxos *p, node_id to, const struct paxos_entry *entries, size_t n);
+
+/* paxos_accept.c */
+void px_lead_begin(
+    struct paxos *p);          /* phase 1 is won: the first own entry, and where the voters stand */
+void px_lead(struct paxos *p); /* each step of a leader: count, replicate, heartbeat */
+int64_t px_lead_wake(const struct paxos *p);
+void px_propose(struct paxos *p, struct bytes payload);
+bool px_room(const struct paxos *p);
+void px_on_accept(struct paxos *p, const struct paxos_msg *m);
+void px_on_ack(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_on_nack(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_send_accept(struct paxos *p, struct voter *v, const struct paxos_entry *entries, size_t n);
+/* Entries [from, from + n) into step memory, at most the limits of one message; *out_n 0 if the first is
+ * not in memory. */
+const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, size_t *out_n);
+void px_load(struct paxos *p, enum load_for kind, node_id node, slot_no from, slot_no to,
+             struct ballot ballot);
+/* Entries that follow on prev: their slots are consecutive, their ballots rise and are at most `max`. */
+bool px_entries_ok(const struct paxos_msg *m, struct ballot max);
+/* Makes the log equal to the entries, which follow on a slot that is equal already. False: that would cut
+ * something that is chosen; nothing was changed. */
+bool px_adopt(struct paxos *p, const struct paxos_entry *entries, size_t n);
+
+/* paxos_lease.c */
+void px_note_epoch(struct voter *v, uint64_t epoch);
+void px_note_clock(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+bool px_contradicts(const struct paxos *p,
+                    struct tt_interval other); /* it is ahead of what we think possible */
+void px_lease(struct paxos *p);                /* lease_end and agreed, from support and clocks */
+bool px_lease_holds(const struct paxos *p);
+bool px_clocks_lost(const struct paxos *p); /* no majority of clocks agrees with this one */
+
+/* paxos_log.c */
+void plog_init(struct plog *l, const struct paxos_start *start);
+void plog_fini(struct plog *l);
+bool plog_has(const struct plog *l, slot_no slot);             /* ballot known: first - 1 .. last */
+struct ballot plog_ballot(const struct plog *l, slot_no slot); /* 0,0 if unknown */
+struct bytes plog_payload(const struct plog *l, slot_no slot);
+void plog_append(struct plog *l, struct ballot ballot, struct bytes payload); /* copies */
+void plog_cut(struct plog *l, slot_no from);
+void plog_truncate(struct plog *l, slot_no through);
+void plog_evict(struct plog *l, slot_no below, size_t cache_bytes); /* payloads of slots < below */
+
+/* paxos_check.c */
+void px_check(struct paxos *p, const struct paxos_out *out);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * What a leader may conclude from support and clocks: the end of its lease, and the time that has
+ * surely passed for a majority.
+ *
+ * Why leases of one group are disjoint. A lease end E is the quorum-th largest end of support, so a quorum of
+ * voters each gave support that reaches to E or beyond, in an epoch in which it had promised this ballot. Another
+ * candidate's quorum shares a voter with that one. That voter promised it only after its own clock said that
+ * all support it ever gave to this owner had passed (or on the owner's release, which follows the end of all that
+ * was said). So true time was beyond E when the promise was made, and the new leader's start, taken later as its
+ * clock's latest, is above E.
+ */
+#include "base/check.h"
+#include "storage/paxos/paxos_int.h"
+
+enum {
+    DRIFT_SHIFT = 12, /* aged time is worth 1/4096 less: more than any monotonic clock drifts */
+    FRESH_HEARTBEATS = 8
+};
+
+void px_note_epoch(struct voter *v, uint64_t epoch)
+{
+    if (epoch == 0 || epoch == v->epochs[0] || epoch == v->epochs[1])
+        return;
+    v->epochs[1] = v->epochs[0];
+    v->epochs[0] = epoch;
+}
+
+bool px_contradicts(const struct paxos *p, struct tt_interval other)
+{
+    return !tt_is_void(other) && !tt_is_void(p->now) &&
+           other.earliest > p->now.latest + p->o.contradiction_cap_ns;
+}
+
+static tstamp aged(const struct paxos *p, const struct voter *v)
+{
+    int64_t age = p->mono - v->earliest_mono;
+
+    return v->earliest + age - (age >> DRIFT_SHIFT);
+}
+
+void px_note_clock(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+{
+    int64_t arrived = m->mono_ns > 0 && m->mono_ns < p->mono ? m->mono_ns : p->mono;
+
+    if (tt_is_void(m->time) || px_contradicts(p, m->time)) {
+        /* Counts for durability only: neither as clock nor as support. */
+        v->clock = CLOCK_DISAGREES;
+        v->epochs[0] = v->epochs[1] = 0;
+        return;
+    }
+    px_note_epoch(v, m->epoch);
+    if (v->clock != CLOCK_AGREES || m->time.earliest + (p->mono - arrived) > aged(p, v)) {
+        v->earliest = m->time.earliest;
+        v->earliest_mono = arrived;
+    }
+    v->clock = CLOCK_AGREES;
+}
+
+static void insert_sorted(tstamp *top, size_t n, tstamp t)
+{
+    for (; n > 0 && top[n - 1] < t; n--)
+        top[n] = top[n - 1];
+    top[n] = t;
+}
+
+/* End of support that counts for this ballot; 0: none. */
+static tstamp support_until(const struct paxos *p, const struct voter *v)
+{
+    uint64_t epoch;
+    tstamp until;
+
+    if (!support_received(p->sup, v->node, &epoch, &until))
+        return 0;
+    if (v == p->self || epoch == v->epochs[0] || epoch == v->epochs[1])
+        return until;
+    return 0;
+}
+
+static bool fresh(const struct paxos *p, const struct voter *v)
+{
+    return p->mono - v->heard_mono <= FRESH_HEARTBEATS * p->o.heartbeat_ns;
+}
+
+void px_lease(struct paxos *p)
+{
+    tstamp ends[PAXOS_VOTERS_MAX], clocks[PAXOS_VOTERS_MAX];
+    size_t n_clocks = 0;
+    tstamp own = support_until(p, p->self);
+
+    for (size_t i = 0; i < p->n_voters; i++) {
+        const struct voter *v = &p->voters[i];
+
+        insert_sorted(ends, i, support_until(p, v));
+        if (v == p->self)
+            insert_sorted(clocks, n_clocks++, p->now.earliest);
+        else if (v->clock == CLOCK_AGREES && fresh(p, v))
+            insert_sorted(clocks, n_clocks++, aged(p, v));
+    }
+    /* L8: the own support ends when this node cannot sync, and the lease with it. */
+    p->lease_end = ends[p->quorum - 1] < own ? ends[p->quorum - 1] : own;
+    p->agreed = n_clocks >= p->quorum ? clocks[p->quorum - 1] : 0;
+    if (p->role == PAXOS_LEADER && p->lease_end > p->lease_max)
+        p->lease_max = p->lease_end;
+}
+
+bool px_lease_holds(const struct paxos *p)
+{
+    return !tt_is_void(p->now) && p->lease_end > p->now.latest;
+}
+
+bool px_clocks_lost(const struct paxos *p)
+{
+    size_t n = p->n_voters;
+
+    for (size_t i = 0; i < p->n_voters; i++)
+        if (p->voters[i].clock == CLOCK_DISAGREES && fresh(p, &p->voters[i]))
+            n--;
+    return n < p->quorum;
+}
