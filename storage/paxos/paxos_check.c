@@ -74,7 +74,6 @@ static void check_sends(const struct paxos *p, const struct paxos_out *out)
 
 void px_check(struct paxos *p, const struct paxos_out *out)
 {
-
     check_log(p);
     check_role(p, out);
     check_sends(p, out);

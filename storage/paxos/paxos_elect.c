@@ -38,11 +38,24 @@ void px_heard(struct paxos *p)
 void px_promise(struct paxos *p, struct ballot b)
 {
     ASSERT(ballot_cmp(b, p->hard.promised) > 0); /* P3 */
+    if (b.node != p->hard.promised.node)
+        p->bound_epoch = 0;
     px_begin_write(p);
     p->hard.promised = b;
     p->hard_seq = p->step_write;
     p->wrote_hard = true;
     p->to_release = false;
+}
+
+uint64_t px_bind(struct paxos *p)
+{
+    uint64_t epoch;
+
+    if (!support_given(p->sup, p->hard.promised.node, p->now, &epoch))
+        return 0;
+    if (epoch > p->bound_epoch)
+        p->bound_epoch = epoch;
+    return epoch;
 }
 
 /* How long until this calendar time has surely passed, as far as can be told now. */
@@ -61,7 +74,7 @@ static tstamp bound_until(const struct paxos *p)
     if (px_free(p))
         return 0;
     if (p->hard.promised.node != p->o.self)
-        return support_lapses_at(p->sup, p->hard.promised.node);
+        return support_lapses_at(p->sup, p->hard.promised.node, p->bound_epoch);
     return quiet > p->lease_max ? quiet : p->lease_max;
 }
 
@@ -88,7 +101,7 @@ bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns)
     else if (has.node == p->o.self)
         may = own_past_over(p);
     else
-        may = px_own_lapsed(p) && support_lapsed(p->sup, has.node, p->now);
+        may = px_own_lapsed(p) && support_lapsed(p->sup, has.node, p->bound_epoch, p->now);
     if (!may)
         *out_retry_ns = until_passed(p, bound_until(p));
     return may;
@@ -379,11 +392,11 @@ int64_t px_campaign_wake(const struct paxos *p)
     return wake;
 }
 
-static uint64_t epoch_for(struct paxos *p, node_id owner)
+/* Somebody else leads, or is about to, and was heard just now. */
+static bool hears_leader(const struct paxos *p)
 {
-    uint64_t epoch;
-
-    return support_given(p->sup, owner, p->now, &epoch) ? epoch : 0;
+    return p->role == PAXOS_FOLLOWER && p->leader != 0 &&
+           p->mono - p->heard_mono < p->o.election_min_ns;
 }
 
 void px_on_ask(struct paxos *p, const struct paxos_msg *m)
@@ -394,7 +407,7 @@ void px_on_ask(struct paxos *p, const struct paxos_msg *m)
     if (m->from != m->ballot.node)
         return;
     if (same_ballot(m->ballot, p->hard.promised) || px_contradicts(p, m->time) ||
-        !px_may_promise(p, m->ballot, &retry_ns)) {
+        (hears_leader(p) && p->leader != m->from) || !px_may_promise(p, m->ballot, &retry_ns)) {
         px_refuse(p, m->from, m->ballot, retry_ns);
         return;
     }
@@ -434,7 +447,7 @@ void px_on_prepare(struct paxos *p, const struct paxos_msg *m)
                                .slot = p->log.last,
                                .last = plog_ballot(&p->log, p->log.last),
                                .chosen = p->chosen,
-                               .epoch = epoch_for(p, m->from)},
+                               .epoch = px_bind(p)},
             px_after(p, p->log.last));
 }
 

@@ -13,7 +13,7 @@
 #include "storage/paxos/paxos.h"
 
 enum {
-    FLIGHT_MAX = 4,                /* accept messages with entries on their way to one voter */
+    FLIGHT_MAX = 4,              /* accept messages with entries on their way to one voter */
     ASK_PAUSE_NS = 1 * NS_PER_MS /* added to a voter's hint when to ask again */
 };
 
@@ -87,6 +87,9 @@ struct paxos {
     size_t n_pending, cap_pending;
     slot_no durable; /* the log is durable up to here */
     slot_no chosen, everywhere;
+    uint64_t
+        bound_epoch; /* latest epoch of our support for the promised ballot's owner in which we promised
+                             or acked that ballot: only what was given up to it binds us. 0 none */
 
     enum paxos_role role;
     node_id leader;
@@ -155,6 +158,8 @@ bool px_leads(const struct paxos *p); /* recovering or leader */
 void px_promise(struct paxos *p, struct ballot b);
 /* May this voter promise b, or take an accept of it? *out_retry_ns: when to ask again if it may not. */
 bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns);
+/* The epoch of our support for the owner of the promised ballot, for an answer under it; from now on it binds. */
+uint64_t px_bind(struct paxos *p);
 void px_refuse(struct paxos *p, node_id to, struct ballot b, int64_t retry_ns);
 void px_step_down(struct paxos *p, const char *why, int64_t backoff_ns);
 bool px_own_lapsed(const struct paxos *p); /* no promise of an own leadership of this run stands */

@@ -24,7 +24,8 @@ struct peer {
     /* given to it */
     uint64_t epoch; /* the last one that was begun; 0 none */
     bool live;      /* that epoch has not ended */
-    tstamp end; /* nothing given to any incarnation of it reaches further; never decreases (S1) */
+    tstamp end;     /* of what was given in that epoch; never decreases (S1) */
+    tstamp old_end; /* the same for all earlier epochs */
     /* received from it */
     struct asked asked[ASKED_MAX]; /* ring, by nonce */
     int64_t asked_mono;
@@ -141,6 +142,8 @@ static void on_request(struct support *s, struct peer *p, const struct support_i
     if (!synced_lately(s, in->mono_ns))
         return; /* L8: who cannot write gives nothing */
     if (!still_live(p, in->now)) {
+        p->old_end = p->end > p->old_end ? p->end : p->old_end;
+        p->end = 0;
         p->epoch = s->o.incarnation << EPOCH_INCARNATION_SHIFT | ++s->n_epochs;
         p->live = true;
     }
@@ -188,7 +191,7 @@ static void on_message(struct support *s, const struct support_in *in)
     if (p == NULL || m->incarnation < p->incarnation || !usable(s, in->now))
         return; /* S4: void time gives nothing and believes nothing */
     if (m->incarnation > p->incarnation) {
-        /* The old incarnation is dead, but what it promised stands until p->end. */
+        /* The old incarnation is dead, but what it promised stands until the end of its epoch. */
         p->incarnation = m->incarnation;
         p->live = false;
     }
@@ -271,22 +274,27 @@ bool support_given(struct support *s, node_id peer, struct tt_interval now, uint
     return true;
 }
 
-bool support_lapsed(struct support *s, node_id peer, struct tt_interval now)
+static tstamp end_of(const struct peer *p, uint64_t epoch)
+{
+    return epoch < p->epoch ? p->old_end : p->end;
+}
+
+bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_interval now)
 {
     struct peer *p = find(s, peer);
 
     if (!usable(s, now) || support_quiet(s, now))
         return false;
-    if (p == NULL || p->end == 0)
+    if (p == NULL || epoch == 0)
         return true;
     (void)still_live(p, now); /* whoever acts upon the answer may rely on it: the epoch is over */
-    return tt_passed(now, p->end);
+    return tt_passed(now, end_of(p, epoch));
 }
 
-tstamp support_lapses_at(const struct support *s, node_id peer)
+tstamp support_lapses_at(const struct support *s, node_id peer, uint64_t epoch)
 {
     const struct peer *p = find_const(s, peer);
-    tstamp end = p == NULL ? 0 : p->end;
+    tstamp end = p == NULL || epoch == 0 ? 0 : end_of(p, epoch);
 
     return s->quiet_until > end ? s->quiet_until : end;
 }

@@ -87,11 +87,11 @@ tstamp support_quiet_until(const struct support *s); /* 0: not quiet; TSTAMP_MAX
  * seen here ends the epoch for good, so the answer "lapsed" may be acted upon. Self counts as a peer
  * that always supports itself while it is able to sync. */
 bool support_given(struct support *s, node_id peer, struct tt_interval now, uint64_t *out_epoch);
-/* True if nothing that this node ever gave to peer (any incarnation) can still be relied on. */
-bool support_lapsed(struct support *s, node_id peer, struct tt_interval now);
-
+/* True if what was given to peer up to that epoch (0: nothing) can no longer be relied on. What an earlier
+ * start of this node gave counts too: false while quiet. A later epoch, which a restarted peer has, does not. */
+bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_interval now);
 /* When that will be the case if nothing more is given (0: at once): for timers only. */
-tstamp support_lapses_at(const struct support *s, node_id peer);
+tstamp support_lapses_at(const struct support *s, node_id peer, uint64_t epoch);
 
 /* What `peer` gave to this node: epoch, and the end up to which it may be relied on. False: none. */
 bool support_received(const struct support *s, node_id peer, uint64_t *out_epoch, tstamp *out_until);

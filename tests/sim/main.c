@@ -1,0 +1,217 @@
+/* meridian-sim: runs seeds, finds planted bugs, replays a failure. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sim.h"
+
+struct args {
+    uint64_t from, to;
+    struct sim_options o;
+    bool until_failure, mutants, quiet;
+};
+
+static void usage(void)
+{
+    fputs("usage: meridian-sim [--seed N | --seeds A..B] [--nodes 3|5] [--trace] [--bug NAME]\n"
+          "                    [--until-failure] [--mutants]\n"
+          "  --until-failure  go on from the first seed until one fails\n"
+          "  --mutants        find every planted bug within the seeds; fails if one survives\n",
+          stderr);
+}
+
+static void print_replay(FILE *f, const struct sim_options *o, uint64_t seed)
+{
+    fprintf(f, "replay: meridian-sim --seed %" PRIu64, seed);
+    if (o->n_nodes != 0)
+        fprintf(f, " --nodes %zu", o->n_nodes);
+    if (o->bug != BUG_NONE)
+        fprintf(f, " --bug %s", sim_bug_name(o->bug));
+    fputs(" --trace\n", f);
+}
+
+/* A child runs the seed: an assertion of a core that fails is a finding like any other. */
+static bool run_child(const struct sim_options *o, struct sim_result *r)
+{
+    int fd[2];
+    pid_t pid;
+    int status;
+    ssize_t got = 0;
+
+    if (pipe(fd) != 0)
+        exit(2);
+    pid = fork();
+    if (pid < 0)
+        exit(2);
+    if (pid == 0) {
+        close(fd[0]);
+        sim_run(o, r);
+        got = write(fd[1], r, sizeof *r);
+        _exit(got == (ssize_t)sizeof *r ? 0 : 2);
+    }
+    close(fd[1]);
+    got = read(fd[0], r, sizeof *r);
+    close(fd[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (got == (ssize_t)sizeof *r)
+        return !r->failed;
+    memset(r, 0, sizeof *r);
+    r->failed = true;
+    snprintf(r->why, sizeof r->why, "the run was aborted by an assertion or a signal (%d)",
+             WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    return false;
+}
+
+static double seconds(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static int run_seeds(const struct args *a)
+{
+    double begun = seconds();
+    struct sim_result sum = {0};
+    uint64_t n = 0;
+
+    for (uint64_t seed = a->from; seed <= a->to || a->until_failure; seed++) {
+        struct sim_options o = a->o;
+        struct sim_result r = {0};
+
+        o.seed = seed;
+        if (!run_child(&o, &r)) {
+            printf("seed %" PRIu64 " FAILED: %s\n", seed, r.why);
+            print_replay(stdout, &a->o, seed);
+            return 1;
+        }
+        if (a->from == a->to)
+            printf("seed %" PRIu64 " ok: trace hash %016" PRIx64 "\n", seed, r.hash);
+        n++;
+        sum.hash = sum.hash * 31 + r.hash;
+        sum.sim_ns += r.sim_ns;
+        sum.n_events += r.n_events;
+        sum.n_writes += r.n_writes;
+        sum.n_reads += r.n_reads;
+        sum.n_leaders += r.n_leaders;
+        sum.n_crashes += r.n_crashes;
+    }
+    printf("%" PRIu64 " seeds ok in %.1f s (%.1f/s, %.0f simulated s per s): %" PRIu64
+           " events, %" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64 " leaderships, %" PRIu64
+           " crashes; hash %016" PRIx64 "\n",
+           n, seconds() - begun, (double)n / (seconds() - begun),
+           (double)sum.sim_ns / 1e9 / (seconds() - begun), sum.n_events, sum.n_writes, sum.n_reads,
+           sum.n_leaders, sum.n_crashes, sum.hash);
+    return 0;
+}
+
+static int run_mutants(const struct args *a)
+{
+    int survived = 0;
+
+    for (enum sim_bug bug = BUG_NONE + 1; bug < BUG_COUNT; bug++) {
+        struct sim_result r = {0};
+        uint64_t seed = a->from;
+
+        for (; seed <= a->to; seed++) {
+            struct sim_options o = a->o;
+
+            o.seed = seed;
+            o.bug = bug;
+            if (!run_child(&o, &r))
+                break;
+        }
+        if (seed <= a->to) {
+            printf("%-30s found by seed %" PRIu64 " (%" PRIu64 " tried): %s\n", sim_bug_name(bug),
+                   seed, seed - a->from + 1, r.why);
+        } else {
+            printf("%-30s SURVIVED seeds %" PRIu64 "..%" PRIu64 "\n", sim_bug_name(bug), a->from,
+                   a->to);
+            survived++;
+        }
+        fflush(stdout);
+    }
+    return survived == 0 ? 0 : 1;
+}
+
+static bool parse_seeds(const char *s, struct args *a)
+{
+    char *end;
+
+    a->from = strtoull(s, &end, 10);
+    if (end == s)
+        return false;
+    a->to = a->from;
+    if (strncmp(end, "..", 2) == 0) {
+        s = end + 2;
+        a->to = strtoull(s, &end, 10);
+        if (end == s)
+            return false;
+    }
+    return *end == '\0' && a->to >= a->from;
+}
+
+static bool parse_bug(const char *name, struct args *a)
+{
+    for (enum sim_bug bug = BUG_NONE; bug < BUG_COUNT; bug++) {
+        if (strcmp(name, sim_bug_name(bug)) == 0) {
+            a->o.bug = bug;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse(int argc, char **argv, struct args *a)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i];
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (strcmp(arg, "--trace") == 0) {
+            a->o.trace = true;
+        } else if (strcmp(arg, "--until-failure") == 0) {
+            a->until_failure = true;
+        } else if (strcmp(arg, "--mutants") == 0) {
+            a->mutants = true;
+        } else if (value == NULL) {
+            return false;
+        } else if (strcmp(arg, "--seed") == 0 || strcmp(arg, "--seeds") == 0) {
+            i++;
+            if (!parse_seeds(value, a))
+                return false;
+        } else if (strcmp(arg, "--nodes") == 0) {
+            i++;
+            if (strcmp(value, "3") != 0 && strcmp(value, "5") != 0)
+                return false;
+            a->o.n_nodes = value[0] == '3' ? 3 : 5;
+        } else if (strcmp(arg, "--bug") == 0) {
+            i++;
+            if (!parse_bug(value, a))
+                return false;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct args a = {.from = 1, .to = 1};
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!parse(argc, argv, &a)) {
+        usage();
+        return 2;
+    }
+    return a.mutants ? run_mutants(&a) : run_seeds(&a);
+}

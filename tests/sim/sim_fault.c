@@ -1,0 +1,187 @@
+/* What goes wrong, and how often: the seed chooses a profile, then one fault after another until all heals. */
+#include "sim.h"
+
+void fault_profile(struct world *w)
+{
+    struct profile *p = &w->prof;
+    struct rng *r = &w->rng;
+
+    p->loss = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.15;
+    p->duplicate = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
+    p->reorder = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
+    p->delay_min_ns = rng_between(r, 20 * NS_PER_US, 200 * NS_PER_US);
+    p->delay_max_ns =
+        p->delay_min_ns + rng_between(r, 0, rng_chance(r, 0.3) ? 20 * NS_PER_MS : NS_PER_MS);
+    p->sync_min_ns = rng_between(r, 50 * NS_PER_US, NS_PER_MS);
+    p->sync_max_ns =
+        p->sync_min_ns + rng_between(r, 0, rng_chance(r, 0.3) ? 50 * NS_PER_MS : 2 * NS_PER_MS);
+    p->bound_max_ns = rng_chance(r, 0.3) ? 20 * NS_PER_MS : 2 * NS_PER_MS;
+    p->think_ns = rng_between(r, 5 * NS_PER_MS, 60 * NS_PER_MS);
+    p->fault_gap_ns = rng_between(r, 200 * NS_PER_MS, 2000LL * NS_PER_MS);
+    p->cache_bytes = rng_chance(r, 0.5) ? 200 : 1024 * 1024;
+}
+
+static struct sim_node *any_node(struct world *w)
+{
+    return &w->nodes[rng_below(&w->rng, w->n_nodes)];
+}
+
+/* The leader is the most telling victim. */
+static struct sim_node *victim(struct world *w)
+{
+    for (size_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].role == PAXOS_LEADER && w->nodes[i].up && rng_chance(&w->rng, 0.5))
+            return &w->nodes[i];
+    return any_node(w);
+}
+
+static void heal_network(struct world *w)
+{
+    sim_trace(w, "network heals");
+    memset(w->cut, 0, sizeof w->cut);
+}
+
+static void isolate(struct world *w, struct sim_node *n)
+{
+    bool in = rng_chance(&w->rng, 0.7);
+    bool out = !in || rng_chance(&w->rng, 0.6);
+
+    sim_trace(w, "n%u is cut off%s%s", n->id, in ? " in" : "", out ? " out" : "");
+    for (size_t i = 1; i <= w->n_nodes; i++) {
+        if (in)
+            w->cut[i][n->id] = i != n->id;
+        if (out)
+            w->cut[n->id][i] = i != n->id;
+    }
+}
+
+static void cut_link(struct world *w)
+{
+    node_id a = any_node(w)->id;
+    node_id b = any_node(w)->id;
+
+    sim_trace(w, "link n%u -> n%u is cut", a, b);
+    w->cut[a][b] = a != b;
+    if (rng_chance(&w->rng, 0.5))
+        w->cut[b][a] = a != b;
+}
+
+static void crash(struct world *w, struct sim_node *n)
+{
+    int64_t down = rng_chance(&w->rng, 0.5) ? rng_between(&w->rng, NS_PER_MS, 400LL * NS_PER_MS)
+                                            : rng_between(&w->rng, 0, 6LL * NS_PER_S);
+
+    if (!n->up)
+        return;
+    node_crash(w, n);
+    sim_event(w, w->now + down, EV_RESTART, n->id, 0, 0, NULL);
+}
+
+static void crash_all(struct world *w)
+{
+    sim_trace(w, "power fails");
+    for (size_t i = 0; i < w->n_nodes; i++)
+        crash(w, &w->nodes[i]);
+}
+
+static void pause_node(struct world *w, struct sim_node *n)
+{
+    int64_t ns = rng_chance(&w->rng, 0.5) ? rng_between(&w->rng, 2LL * NS_PER_S, 4LL * NS_PER_S)
+                                          : rng_between(&w->rng, NS_PER_MS, 2LL * NS_PER_S);
+
+    sim_trace(w, "n%u pauses for %.3f s", n->id, (double)ns / 1e9);
+    n->paused_until = w->now + ns;
+}
+
+/* A stopped node has no life in which a restart could be scheduled: the world starts whoever is down. */
+static void start_down(struct world *w)
+{
+    for (size_t i = 0; i < w->n_nodes; i++)
+        if (!w->nodes[i].up)
+            node_event(w, &w->nodes[i], &(struct event){.kind = EV_RESTART});
+}
+
+static void clock_fault(struct world *w, struct sim_node *n)
+{
+    if (rng_chance(&w->rng, 0.1)) {
+        sim_trace(w, "n%u has no time", n->id);
+        n->clock.void_until = w->now + rng_between(&w->rng, NS_PER_MS, 3LL * NS_PER_S);
+    }
+    clock_change(w, n);
+    sim_trace(w, "n%u clock: bound %lld us, error %.0f us", n->id,
+              (long long)(n->clock.bound_ns / NS_PER_US), n->clock.error_ns / 1e3);
+}
+
+static void one_fault(struct world *w)
+{
+    struct sim_node *n = victim(w);
+
+    switch (rng_below(&w->rng, 14)) {
+    case 0:
+    case 1:
+    case 2:
+        crash(w, n);
+        break;
+    case 3:
+        pause_node(w, n);
+        break;
+    case 4:
+    case 5:
+        isolate(w, n);
+        break;
+    case 6:
+        cut_link(w);
+        break;
+    case 7:
+    case 8:
+        heal_network(w);
+        break;
+    case 9:
+        sim_trace(w, "n%u has a slow disk", n->id);
+        n->disk.slow_until = w->now + rng_between(&w->rng, 0, 2LL * NS_PER_S);
+        break;
+    case 10:
+        if (rng_chance(&w->rng, 0.3))
+            crash_all(w);
+        break;
+    case 11:
+        if (n->up && !n->stopping && w->now >= n->paused_until)
+            node_stop(w, n);
+        break;
+    case 12:
+        if (n->up && w->now >= n->paused_until)
+            node_step(w, n, PAXOS_IN_CAMPAIGN);
+        break;
+    default:
+        start_down(w);
+        break;
+    }
+}
+
+void fault_event(struct world *w)
+{
+    if (w->healed)
+        return;
+    for (size_t i = 0; i < w->n_nodes; i++)
+        if (rng_chance(&w->rng, 0.5))
+            clock_fault(w, &w->nodes[i]);
+    one_fault(w);
+    sim_event(w, w->now + rng_between(&w->rng, w->prof.fault_gap_ns / 4, w->prof.fault_gap_ns * 2),
+              EV_FAULT, 0, 0, 0, NULL);
+}
+
+void fault_heal(struct world *w)
+{
+    sim_trace(w, "all faults end");
+    w->healed = true;
+    heal_network(w);
+    w->prof.loss = 0;
+    for (size_t i = 0; i < w->n_nodes; i++) {
+        w->nodes[i].paused_until = w->now;
+        w->nodes[i].clock.void_until = w->now;
+        w->nodes[i].disk.slow_until = w->now;
+        if (w->nodes[i].stopping)
+            node_crash(w, &w->nodes[i]);
+    }
+    start_down(w);
+}
