@@ -23,7 +23,8 @@ struct group;
 struct command {
     struct bytes body; /* an encoded record; must stay good until `done` has run */
     tstamp ts;         /* its timestamp; increasing in the order of group_propose */
-    uint64_t term;     /* the leadership under which ts was assigned and locks are held; never another */
+    uint64_t
+        term; /* the leadership under which ts was assigned and locks are held; never another */
     /* ST_OK: chosen, and a majority of clocks agrees that ts has passed. ST_RETRY: surely not chosen.
      * ST_UNKNOWN: leadership went first; ask by id. */
     void (*done)(struct command *c, enum status st);
@@ -31,7 +32,6 @@ struct command {
     void (*applied)(struct command *c);
     struct command *next; /* the group's */
     slot_no slot;         /* the group's */
-    uint8_t state;        /* the group's */
 };
 
 /* Queues a command. Proposers serialise themselves: ts rises with each call. Never blocks. On anything but
@@ -57,8 +57,8 @@ void group_set_upcalls(struct group *g, const struct group_upcalls *up); /* befo
 /* The lease as this instant sees it: its end, 0 if this node does not lead in `term`. A timestamp may be
  * assigned, or an answer given, only at or below it, and must be re-checked after the work. Lock-free. */
 tstamp group_lease_end(struct group *g, uint64_t term);
-uint64_t group_term(struct group *g);   /* of the current leadership, 0 if not leading */
-node_id group_leader(struct group *g);  /* best guess, 0 unknown */
+uint64_t group_term(struct group *g);  /* of the current leadership, 0 if not leading */
+node_id group_leader(struct group *g); /* best guess, 0 unknown */
 struct tablet *group_tablet(struct group *g);
 /* Versions below it may be gone: a read at t < horizon is refused (72000). Check after every slice. Lock-free. */
 tstamp group_horizon(struct group *g);

@@ -25,20 +25,20 @@ struct store;
 enum { STORE_RPC_LO = 0x0100, STORE_RPC_HI = 0x01ff };
 
 struct store_options {
-    const char *dir;     /* data directory; NULL with memdisk */
+    const char *dir;         /* data directory; NULL with memdisk */
     struct memdisk *memdisk; /* tests: the memory engine instead of WiredTiger */
     const char *cluster;
     node_id node;
     const node_id *voters; /* of the one group of a new cluster: all nodes */
     size_t n_voters;
-    int64_t lease_ns;              /* 0: 2 s */
-    int64_t bound_cap_ns;          /* 0: 500 ms; an interval wider than twice this counts as void */
-    int64_t checkpoint_interval_ns;/* 0: 30 s */
-    uint64_t checkpoint_log_bytes; /* 0: 128 MiB of log since the last one */
-    uint64_t cache_bytes;          /* engine cache; 0: 64 MiB */
-    int64_t gc_retention_ns;       /* history that stays readable; 0: 10 min */
-    bool fault_nosync;             /* test builds: never sync */
-    struct tt *tt;                 /* borrowed, as all below */
+    int64_t lease_ns;     /* 0: 2 s */
+    int64_t bound_cap_ns; /* 0: 500 ms; an interval wider than twice this counts as void */
+    int64_t checkpoint_interval_ns; /* 0: 30 s */
+    uint64_t checkpoint_log_bytes;  /* 0: 128 MiB of log since the last one */
+    uint64_t cache_bytes;           /* engine cache; 0: 64 MiB */
+    int64_t gc_retention_ns;        /* history that stays readable; 0: 10 min */
+    bool fault_nosync;              /* test builds: never sync */
+    struct tt *tt;                  /* borrowed, as all below */
     struct logger *log;
     struct metrics *metrics;
     struct faults *faults;
@@ -47,8 +47,8 @@ struct store_options {
 };
 
 /* Opens or makes the store and recovers it. Nothing runs yet. */
-enum status store_open(const struct store_options *opts, struct store **out, struct err *err)
-    MRD_CHECKED;
+enum status store_open(const struct store_options *opts, struct store **out,
+                       struct err *err) MRD_CHECKED;
 uint64_t store_incarnation(struct store *s); /* number of this start, durable: rpc_open wants it */
 void store_wire(struct store *s, struct rpc *rpc); /* borrows rpc; registers the message types */
 void store_start(struct store *s); /* threads run; after rpc is wired, before rpc_start */
@@ -58,7 +58,8 @@ void store_stop(struct store *s);
 void store_halt(struct store *s);
 void store_close(struct store *s);
 
-struct group *store_group(struct store *s, group_id group); /* NULL if unknown; group 1 exists always */
+struct group *store_group(struct store *s,
+                          group_id group); /* NULL if unknown; group 1 exists always */
 struct engine *store_engine(struct store *s);
 bool store_read_only(struct store *s); /* the disk is full: writes are refused with 53100 */
 enum status store_checkpoint(struct store *s, struct err *err) MRD_CHECKED; /* now; blocks */

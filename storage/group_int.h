@@ -1,0 +1,147 @@
+/*
+ * group_int.h - a group as the store's own threads see it; for storage/ only.
+ *
+ * Every call is the worker's unless said otherwise.
+ */
+#ifndef MRD_STORAGE_GROUP_INT_H
+#define MRD_STORAGE_GROUP_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "storage/group.h"
+#include "storage/worker.h"
+
+enum {
+    GROUP_BATCH_BYTES = 1024 * 1024, /* bodies of one slot; a larger command goes alone */
+    GROUP_BATCH_COMMANDS = 8192,
+    GROUP_BODY_MAX = 13 * 1024 * 1024, /* one command */
+    GROUP_APPLY_SLOTS = 256,           /* slots of one apply */
+    GROUP_APPLY_BYTES = 4 * 1024 * 1024,
+    GROUP_CACHE_BYTES = 16 * 1024 * 1024 /* payloads that Paxos keeps for laggards */
+};
+
+struct command_list {
+    struct command *head, *tail;
+    size_t n;
+};
+
+/* What the last step said; see struct paxos_out. */
+struct group_view {
+    enum paxos_role role;
+    struct ballot ballot;
+    node_id leader;
+    bool room, released;
+    slot_no last, chosen, apply, everywhere;
+    tstamp lease_start, lease_end, agreed;
+    int64_t agreed_mono; /* mono_ns of that step */
+    int64_t wake_mono;
+};
+
+/* A message (never one with entries) that waits for a write. */
+struct held {
+    uint64_t after_write;
+    struct paxos_msg msg;
+};
+
+struct group {
+    group_id number;
+    struct store *store;   /* borrowed */
+    struct tablet *tablet; /* owned */
+    struct paxos *paxos;   /* owned */
+    struct group_upcalls up;
+
+    pthread_mutex_t mu; /* lock 1: the next five */
+    struct command_list queue;
+    size_t call_at;     /* the worker wants to know when the queue is that long */
+    uint64_t open_term; /* commands of it are taken; 0 none */
+    tstamp queued_ts;   /* of the last command */
+    struct group_report report;
+
+    /* Published by the worker, read by any thread. */
+    _Atomic uint64_t term;
+    _Atomic int64_t lease_end;
+    _Atomic uint32_t leader;
+    _Atomic uint64_t everywhere, last;
+    _Atomic uint64_t durable;     /* published by the log writer: last write that is synced */
+    _Atomic uint64_t drop_wanted; /* published by upkeep: it will drop slots up to here ... */
+    _Atomic uint64_t drop_agreed; /* ... and may, says the worker */
+
+    /* The worker's. */
+    struct worker *worker; /* borrowed */
+    struct group_view view;
+    uint64_t durable_seen;
+    slot_no log_last;            /* of what was given to the log writer */
+    bool won, lost;              /* seen in a step, not yet acted upon */
+    uint64_t won_term;           /* leads, but what it recovered is perhaps not applied; 0 no */
+    slot_no won_slot;            /* that must be applied first */
+    uint64_t up_term;            /* the floor above was told; 0 no */
+    struct command_list flight;  /* proposed, `done` not yet run */
+    struct command_list settled; /* done(ST_OK), not yet applied here */
+    int64_t done_wake_mono;      /* when time may be up for the first of flight; 0 none */
+    size_t usual;                /* commands that slots lately carried, the largest of them */
+    int64_t gather_mono;         /* until then more commands are waited for; 0: nothing waits */
+    int64_t apply_wake_mono;     /* apply failed for now: try again then; 0 no */
+    struct {
+        node_id node;
+        slot_no from, to;
+    } load;
+    struct held *held; /* owned; in the order in which they were made */
+    size_t n_held, cap_held;
+    struct buf payload;
+    struct arena mem;
+    struct bytes apply_payloads[GROUP_APPLY_SLOTS];
+    struct tablet_stats told; /* what the metrics know */
+    enum { GROUP_SERVING, GROUP_RETIRING, GROUP_RELEASING, GROUP_GONE } stage;
+};
+
+/* Any thread, before the worker runs. */
+enum status group_open(struct store *s, struct worker *w, group_id number, const node_id *voters,
+                       size_t n_voters, struct group **out, struct err *err) MRD_CHECKED;
+void group_close(struct group *g); /* NULL is fine */
+
+/* Inputs, in the order of a round. */
+void group_on_durable(struct group *g);
+void group_on_message(struct group *g, const struct paxos_msg *m);
+void group_tick(struct group *g, bool even_if_not_due);
+/* Loads and proposes: after it, what the round produced may leave. */
+void group_output(struct group *g);
+/* Acknowledges and applies. Returns when it wants to run again at the latest. */
+int64_t group_work(struct group *g);
+bool group_is_busy(struct group *g); /* it has more to do at once */
+
+/* A clean stop: assigns nothing more; gives the lease back once everything promised has passed. */
+void group_retire(struct group *g);
+bool group_gone(const struct group *g);
+/* The worker ends: every command that waits is answered. */
+void group_abandon(struct group *g);
+
+/* Between the files of a group: group.c (calls and leadership), group_step.c (Paxos and its outputs),
+ * group_work.c (commands on their way). */
+void group_step(struct group *g, struct paxos_in *in);
+void group_settle_role(struct group *g); /* acts upon won and lost */
+void group_lead_if_ready(struct group *g);
+
+static inline void command_push(struct command_list *l, struct command *c)
+{
+    c->next = NULL;
+    if (l->head == NULL)
+        l->head = c;
+    else
+        l->tail->next = c;
+    l->tail = c;
+    l->n++;
+}
+
+static inline struct command *command_pop(struct command_list *l)
+{
+    struct command *c = l->head;
+
+    if (c != NULL) {
+        l->head = c->next;
+        l->n--;
+    }
+    return c;
+}
+
+#endif

@@ -1,0 +1,453 @@
+#include "storage/worker.h"
+
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "storage/group_int.h"
+#include "storage/store_int.h"
+
+enum {
+    RPC_BUNDLE = STORE_RPC_LO, /* u8 version, then items */
+    BUNDLE_VERSION = 1,
+    ITEM_PAXOS = 1, /* an item: u8 kind, u32 length, encoded message */
+    ITEM_SUPPORT = 2,
+    BUNDLE_MAX = 8 * 1024 * 1024, /* sent before it grows beyond; a larger message goes alone */
+    INBOX_MAX = 64 * 1024 * 1024, /* more is dropped: consensus repairs */
+    CPU_EVERY_NS = 20 * NS_PER_MS,
+    IDLE_MAX_NS = 1 * NS_PER_S,
+    STOP_EXTRA_NS = 1 * NS_PER_S /* beyond the lease, for a clean stop */
+};
+
+enum stop { RUN, RETIRE, HALT };
+
+/* In front of each message of the inbox. */
+struct arrival {
+    node_id from;
+    uint32_t len;
+    int64_t mono_ns;
+};
+
+struct outbox {
+    node_id node;
+    struct buf bundle[RPC_CHANNELS];
+};
+
+struct worker {
+    struct store *store;     /* borrowed */
+    struct support *support; /* owned */
+    struct waker waker;
+    pthread_t thread;
+    bool started;
+    atomic_int stop;
+    pthread_mutex_t mu; /* lock 2: inbox */
+    struct buf inbox;   /* guarded by mu: struct arrival and payload, again and again */
+
+    /* The thread's. */
+    struct buf reading;
+    struct outbox peers[SUPPORT_PEERS_MAX];
+    size_t n_peers;
+    struct log_batch batch;
+    uint64_t n_syncs_seen;
+    int64_t support_wake_mono;
+    bool support_moved; /* groups must look at it */
+    bool sync_asked;
+    uint64_t n_marks;
+    int64_t cpu_told_mono, stop_mono;
+    struct paxos_entry entries[PAXOS_MSG_ENTRIES_MAX];
+};
+
+struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voters,
+                          bool store_is_new)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    node_id peers[SUPPORT_PEERS_MAX];
+    int64_t mono;
+    struct tt_interval now = store_now(s, &mono);
+    struct support_options opts = {
+        .self = s->o.node,
+        .incarnation = s->identity.incarnation,
+        .peers = peers,
+        .lease_ns = s->o.lease_ns,
+        .renew_ns = s->o.lease_ns / 4,
+        .sync_age_max_ns = s->o.lease_ns,
+        .store_is_new = store_is_new,
+        .longest_lease_ns = s->o.lease_ns,
+        .bound_cap_ns = s->o.bound_cap_ns,
+    };
+
+    w->store = s;
+    pthread_mutex_init(&w->mu, NULL);
+    for (size_t i = 0; i < n_voters; i++) {
+        if (voters[i] == s->o.node)
+            continue;
+        peers[opts.n_peers++] = voters[i];
+        w->peers[w->n_peers++].node = voters[i];
+    }
+    w->support = support_new(&opts, now, mono);
+    w->support_wake_mono = mono;
+    return w;
+}
+
+struct waker *worker_waker(struct worker *w)
+{
+    return &w->waker;
+}
+
+struct support *worker_support(struct worker *w)
+{
+    return w->support;
+}
+
+struct log_batch *worker_batch(struct worker *w)
+{
+    return &w->batch;
+}
+
+/* Out. */
+
+static void flush_outbox(struct worker *w, struct outbox *o, enum rpc_channel ch)
+{
+    struct buf *b = &o->bundle[ch];
+
+    if (b->len == 0)
+        return;
+    if (w->store->rpc != NULL)
+        rpc_send(w->store->rpc, o->node, ch, RPC_BUNDLE, buf_bytes(b));
+    buf_reset(b);
+}
+
+/* Where an item of about `room` bytes for `to` goes; NULL if it is no peer. */
+static struct buf *begin_item(struct worker *w, node_id to, enum rpc_channel ch, uint8_t kind,
+                              size_t room)
+{
+    struct outbox *o = w->peers, *end = w->peers + w->n_peers;
+
+    while (o < end && o->node != to)
+        o++;
+    if (o == end)
+        return NULL;
+    if (o->bundle[ch].len + room > BUNDLE_MAX)
+        flush_outbox(w, o, ch);
+    if (o->bundle[ch].len == 0)
+        buf_put_u8(&o->bundle[ch], BUNDLE_VERSION);
+    buf_put_u8(&o->bundle[ch], kind);
+    buf_put_u32(&o->bundle[ch], 0);
+    return &o->bundle[ch];
+}
+
+static void end_item(struct buf *b, size_t at)
+{
+    buf_set_u32(b, at - 4, (uint32_t)(b->len - at));
+}
+
+void worker_send(struct worker *w, const struct paxos_msg *m)
+{
+    /* What a laggard catches up with must not delay a vote. */
+    enum rpc_channel ch = m->kind == PAXOS_LOG ? RPC_BULK : RPC_CONSENSUS;
+    struct buf *b;
+    size_t room = 0, at;
+
+    for (size_t i = 0; i < m->n_entries; i++)
+        room += m->entries[i].payload.len + 32;
+    b = begin_item(w, m->to, ch, ITEM_PAXOS, room);
+    if (b == NULL)
+        return;
+    at = b->len;
+    paxos_msg_encode(b, m);
+    end_item(b, at);
+    metric_add(w->store->m.messages_out, 1);
+}
+
+static void send_support(struct worker *w, const struct support_send *send)
+{
+    struct buf *b = begin_item(w, send->to, RPC_CONSENSUS, ITEM_SUPPORT, 64);
+    size_t at;
+
+    if (b == NULL)
+        return;
+    at = b->len;
+    support_msg_encode(b, &send->msg);
+    end_item(b, at);
+    metric_add(w->store->m.messages_out, 1);
+}
+
+/* Messages first: their way is longer than that of our own write. */
+static void flush(struct worker *w)
+{
+    for (size_t i = 0; i < w->n_peers; i++)
+        for (int ch = 0; ch < RPC_CHANNELS; ch++)
+            flush_outbox(w, &w->peers[i], (enum rpc_channel)ch);
+    if (w->batch.n_marks > 0 || w->batch.rows.len > 0)
+        logwriter_put(w->store->logwriter, &w->batch);
+}
+
+/* In. */
+
+void worker_deliver(void *arg, const struct rpc_msg *msg)
+{
+    struct worker *w = arg;
+    struct arrival a = {msg->from, (uint32_t)msg->payload.len, msg->received_mono_ns};
+    bool wake = false;
+
+    if (msg->type != RPC_BUNDLE || msg->wants_reply)
+        return;
+    pthread_mutex_lock(&w->mu);
+    if (w->inbox.len + sizeof a + msg->payload.len > INBOX_MAX) {
+        metric_add(w->store->m.worker_drops, 1);
+    } else {
+        wake = w->inbox.len == 0;
+        buf_put(&w->inbox, &a, sizeof a);
+        buf_put(&w->inbox, msg->payload.ptr, msg->payload.len);
+    }
+    pthread_mutex_unlock(&w->mu);
+    if (wake)
+        waker_call(&w->waker);
+}
+
+static void step_support(struct worker *w, struct support_in *in)
+{
+    struct support_out out;
+
+    in->now = store_now(w->store, &in->mono_ns);
+    support_step(w->support, in, &out);
+    for (size_t i = 0; i < out.n_send; i++)
+        send_support(w, &out.send[i]);
+    w->support_wake_mono = out.wake_mono_ns;
+    if (out.want_sync && !w->sync_asked) {
+        plog_add_mark(&w->batch.rows, ++w->n_marks);
+        w->sync_asked = true;
+    }
+}
+
+/* Time that is ahead of what we think possible proves that somebody's clock broke its bound. */
+static void check_clock(struct worker *w, struct tt_interval theirs)
+{
+    int64_t mono;
+    struct tt_interval ours = store_now(w->store, &mono);
+
+    if (!tt_is_void(theirs) && !tt_is_void(ours) && theirs.earliest > ours.latest)
+        metric_add(w->store->m.clock_contradictions, 1);
+}
+
+static bool on_paxos_item(struct worker *w, const struct arrival *a, struct rd *r)
+{
+    struct paxos_msg m;
+
+    if (!paxos_msg_decode(r, &m, w->entries, PAXOS_MSG_ENTRIES_MAX) || rd_left(r) != 0)
+        return false;
+    if (m.from != a->from || m.to != w->store->o.node)
+        return false;
+    m.mono_ns = a->mono_ns;
+    check_clock(w, m.time);
+    for (size_t i = 0; i < w->store->n_groups; i++)
+        if (w->store->groups[i]->number == m.group)
+            group_on_message(w->store->groups[i], &m);
+    return true;
+}
+
+static bool on_support_item(struct worker *w, const struct arrival *a, struct rd *r)
+{
+    struct support_in in = {.kind = SUPPORT_IN_MESSAGE};
+
+    if (!support_msg_decode(r, &in.msg) || rd_left(r) != 0 || in.msg.from != a->from)
+        return false;
+    step_support(w, &in);
+    w->support_moved = true;
+    return true;
+}
+
+static bool on_bundle(struct worker *w, const struct arrival *a, struct bytes payload)
+{
+    struct rd r = rd_of(payload);
+
+    if (rd_u8(&r) != BUNDLE_VERSION)
+        return false;
+    while (rd_left(&r) > 0) {
+        uint8_t kind = rd_u8(&r);
+        struct bytes body = rd_raw(&r, rd_u32(&r));
+        struct rd item = rd_of(body);
+        bool good = false;
+
+        if (r.bad)
+            return false;
+        metric_add(w->store->m.messages_in, 1);
+        if (kind == ITEM_PAXOS)
+            good = on_paxos_item(w, a, &item);
+        else if (kind == ITEM_SUPPORT)
+            good = on_support_item(w, a, &item);
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+static void take_inbox(struct worker *w)
+{
+    struct buf t = w->reading;
+    size_t at = 0;
+
+    buf_reset(&t);
+    pthread_mutex_lock(&w->mu);
+    w->reading = w->inbox;
+    w->inbox = t;
+    pthread_mutex_unlock(&w->mu);
+    while (at < w->reading.len) {
+        struct arrival a;
+
+        memcpy(&a, w->reading.ptr + at, sizeof a);
+        at += sizeof a;
+        if (!on_bundle(w, &a, bytes_of(w->reading.ptr + at, a.len)))
+            log_event(w->store->o.log, LOG_WARN, "store.malformed", "from=%u bytes=%u", a.from,
+                      a.len);
+        at += a.len;
+    }
+}
+
+/* A round. */
+
+static void take_syncs(struct worker *w)
+{
+    uint64_t n = logwriter_syncs(w->store->logwriter);
+    struct support_in in = {.kind = SUPPORT_IN_SYNCED};
+
+    for (size_t i = 0; i < w->store->n_groups; i++)
+        group_on_durable(w->store->groups[i]);
+    if (n == w->n_syncs_seen)
+        return;
+    w->n_syncs_seen = n;
+    w->sync_asked = false;
+    step_support(w, &in);
+}
+
+static void tick(struct worker *w)
+{
+    struct support_in in = {.kind = SUPPORT_IN_TICK};
+    bool moved = w->support_moved;
+
+    if (mono_now() >= w->support_wake_mono) {
+        step_support(w, &in);
+        moved = true;
+    }
+    w->support_moved = false;
+    for (size_t i = 0; i < w->store->n_groups; i++)
+        group_tick(w->store->groups[i], moved);
+}
+
+static void tell_cpu(struct worker *w, int64_t mono)
+{
+    if (mono - w->cpu_told_mono < CPU_EVERY_NS)
+        return;
+    w->cpu_told_mono = mono;
+    metric_set(w->store->m.worker_cpu_ns, thread_cpu_ns());
+}
+
+/* True if there is more to do at once; otherwise *out_wake is when. */
+static bool do_round(struct worker *w, int64_t *out_wake)
+{
+    bool busy = false;
+    int64_t wake;
+
+    metric_add(w->store->m.worker_rounds, 1);
+    take_inbox(w);
+    take_syncs(w);
+    tick(w);
+    for (size_t i = 0; i < w->store->n_groups; i++)
+        group_output(w->store->groups[i]);
+    flush(w);
+    wake = w->support_wake_mono;
+    for (size_t i = 0; i < w->store->n_groups; i++) {
+        int64_t group_wake = group_work(w->store->groups[i]);
+
+        wake = group_wake < wake ? group_wake : wake;
+        busy |= group_is_busy(w->store->groups[i]);
+    }
+    flush(w);
+    *out_wake = wake;
+    return busy;
+}
+
+/* True once every group has given up its lease, or there is no more time to. */
+static bool retired(struct worker *w)
+{
+    int64_t mono = mono_now();
+    bool gone = true;
+
+    if (w->stop_mono == 0)
+        w->stop_mono = mono;
+    for (size_t i = 0; i < w->store->n_groups; i++) {
+        group_retire(w->store->groups[i]);
+        gone &= group_gone(w->store->groups[i]);
+    }
+    flush(w);
+    return gone || mono - w->stop_mono > w->store->o.lease_ns + STOP_EXTRA_NS;
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    int64_t wake, mono;
+
+    pthread_setname_np(pthread_self(), "mrd-worker");
+    (void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* commit waits are short; best effort */
+    while (!store_failed(w->store)) {
+        bool busy = do_round(w, &wake);
+        int stop = atomic_load(&w->stop);
+
+        if (stop == HALT || (stop == RETIRE && retired(w)))
+            break;
+        mono = mono_now();
+        tell_cpu(w, mono);
+        if (stop == RETIRE && wake > mono + NS_PER_MS)
+            wake = mono + NS_PER_MS;
+        if (wake > mono + IDLE_MAX_NS)
+            wake = mono + IDLE_MAX_NS;
+        if (!busy && wake > mono)
+            waker_wait(&w->waker, wake - mono);
+    }
+    for (size_t i = 0; i < w->store->n_groups; i++)
+        group_abandon(w->store->groups[i]);
+    return NULL;
+}
+
+void worker_start(struct worker *w)
+{
+    store_thread(&w->thread, run, w);
+    w->started = true;
+}
+
+static void end(struct worker *w, enum stop how)
+{
+    atomic_store(&w->stop, how);
+    waker_call(&w->waker);
+    if (w->started)
+        pthread_join(w->thread, NULL);
+    w->started = false;
+}
+
+void worker_stop(struct worker *w)
+{
+    end(w, RETIRE);
+}
+
+void worker_halt(struct worker *w)
+{
+    end(w, HALT);
+}
+
+void worker_free(struct worker *w)
+{
+    if (w == NULL)
+        return;
+    ASSERT(!w->started);
+    support_free(w->support);
+    log_batch_fini(&w->batch);
+    buf_fini(&w->inbox);
+    buf_fini(&w->reading);
+    for (size_t i = 0; i < w->n_peers; i++)
+        for (int ch = 0; ch < RPC_CHANNELS; ch++)
+            buf_fini(&w->peers[i].bundle[ch]);
+    pthread_mutex_destroy(&w->mu);
+    free(w);
+}

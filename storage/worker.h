@@ -1,0 +1,36 @@
+/*
+ * worker.h - the thread that steps support and Paxos of its groups and applies what they choose.
+ *
+ * Hides the inbox, the timers, and how what a round produced leaves: appends as one batch to the log writer,
+ * messages as one bundle to each peer. It sleeps when there is nothing to do. Threads: worker_deliver and
+ * worker_wake from any thread; worker_send and worker_batch from its groups, on its own; the rest from the
+ * thread that wires the store.
+ */
+#ifndef MRD_STORAGE_WORKER_H
+#define MRD_STORAGE_WORKER_H
+
+#include "base/rpc.h"
+#include "storage/logwriter.h"
+#include "storage/paxos/paxos.h"
+
+struct worker;
+struct store;
+
+struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voters,
+                          bool store_is_new);
+struct waker *worker_waker(struct worker *w);
+struct support *worker_support(struct worker *w);
+void worker_start(struct worker *w);
+/* Clean: groups give up their leases, for as long as that takes but not beyond the lease. */
+void worker_stop(struct worker *w);
+void worker_halt(struct worker *w);
+void worker_free(struct worker *w); /* NULL is fine */
+
+/* An rpc handler: copies the message into the inbox. */
+void worker_deliver(void *arg, const struct rpc_msg *msg);
+
+/* For groups, within a round. */
+void worker_send(struct worker *w, const struct paxos_msg *m);
+struct log_batch *worker_batch(struct worker *w);
+
+#endif
