@@ -74,7 +74,8 @@ enum paxos_msg_kind {
     PAXOS_PREPARE = 1, /* ballot; last slot and ballot of the candidate */
     PAXOS_PROMISE,     /* ballot; last slot and ballot of the voter; epoch; chosen */
     PAXOS_REFUSE,      /* ballot refused; `promised` says what stands, retry_ns when to try again (0 unknown) */
-    PAXOS_FETCH,       /* ballot; candidate or lagging follower wants entries from `slot` on */
+    PAXOS_FETCH,       /* ballot; the candidate wants entries from `slot` on, or from where its log (prev_slot,
+                          prev_ballot; equal up to chosen) begins to differ */
     PAXOS_LOG,         /* ballot; entries for a FETCH */
     PAXOS_ACCEPT,      /* ballot; prev_slot, prev_ballot; entries (none: a heartbeat); chosen */
     PAXOS_ACK,         /* ballot; slot: log durable and equal to the leader's up to here; epoch */

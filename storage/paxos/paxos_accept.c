@@ -312,17 +312,16 @@ int64_t px_lead_wake(const struct paxos *p)
     return wake;
 }
 
-/* Where the leader should look next: before everything of the ballot that differs, but never below chosen. */
-static slot_no nack_hint(const struct paxos *p, slot_no prev)
+slot_no px_back(const struct paxos *p, slot_no slot, slot_no equal)
 {
     struct ballot b;
 
-    if (prev > p->log.last)
-        return p->log.last;
-    b = plog_ballot(&p->log, prev);
-    while (prev > p->chosen && same_ballot(plog_ballot(&p->log, prev), b))
-        prev--;
-    return prev > p->chosen ? prev : p->chosen;
+    if (slot > p->log.last)
+        return p->log.last > equal ? p->log.last : equal;
+    b = plog_ballot(&p->log, slot);
+    while (slot > equal && slot >= p->log.first && same_ballot(plog_ballot(&p->log, slot), b))
+        slot--;
+    return slot > equal ? slot : equal;
 }
 
 /* False: it was refused, and that was said. */
@@ -372,7 +371,7 @@ void px_on_accept(struct paxos *p, const struct paxos_msg *m)
     /* Below the window everything was chosen, so it is equal. */
     if (prev + 1 >= p->log.first &&
         (!plog_has(&p->log, prev) || !same_ballot(plog_ballot(&p->log, prev), m->prev_ballot))) {
-        answer_accept(p, m, PAXOS_NACK, nack_hint(p, prev));
+        answer_accept(p, m, PAXOS_NACK, px_back(p, prev, p->chosen));
         return;
     }
     if (!px_adopt(p, m->entries, m->n_entries))
@@ -421,4 +420,6 @@ void px_on_nack(struct paxos *p, struct voter *v, const struct paxos_msg *m)
     v->probing = false;
     v->n_flight = 0;
     v->next = (m->slot < p->log.last ? m->slot : p->log.last) + 1;
+    if (v->next < p->log.first)
+        v->next = p->log.first; /* only what every voter holds is truncated */
 }

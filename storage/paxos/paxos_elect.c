@@ -267,7 +267,13 @@ static void begin_prepare(struct paxos *p)
 static void send_fetch(struct paxos *p)
 {
     px_send(p, p->fetch_from,
-            (struct paxos_msg){.kind = PAXOS_FETCH, .ballot = p->ballot, .slot = p->fetch_next}, 0);
+            (struct paxos_msg){.kind = PAXOS_FETCH,
+                               .ballot = p->ballot,
+                               .slot = p->fetch_next,
+                               .prev_slot = p->fetch_next - 1,
+                               .prev_ballot = plog_ballot(&p->log, p->fetch_next - 1),
+                               .chosen = p->chosen},
+            0);
     p->fetch_mono = p->mono;
 }
 
@@ -294,7 +300,7 @@ static void take_best_log(struct paxos *p)
     p->fetch_from = best->node;
     p->fetch_last = best->last;
     p->fetch_ballot = best->last_ballot;
-    p->fetch_next = p->chosen + 1; /* up to chosen all logs are equal */
+    p->fetch_next = (p->log.last < best->last ? p->log.last : best->last) + 1;
     px_trace(p, "n%u fetches from n%u slots %llu..%llu", p->o.self, best->node,
              (unsigned long long)p->fetch_next, (unsigned long long)best->last);
     send_fetch(p);
@@ -524,19 +530,33 @@ void px_send_log(struct paxos *p, node_id to, const struct paxos_entry *entries,
 void px_on_fetch(struct paxos *p, const struct paxos_msg *m)
 {
     const struct paxos_entry *entries;
+    slot_no from = m->slot;
     size_t n;
 
-    if (m->from != m->ballot.node || !same_ballot(m->ballot, p->hard.promised))
+    if (m->from != m->ballot.node || !same_ballot(m->ballot, p->hard.promised) ||
+        m->prev_slot + 1 != m->slot)
         return;
-    if (m->slot < p->log.first || m->slot > p->log.last) {
+    if (from < p->log.first)
+        from = p->log.first; /* only what every voter holds is truncated */
+    else if (from > p->log.last + 1 ||
+             !same_ballot(plog_ballot(&p->log, m->prev_slot), m->prev_ballot))
+        from = px_back(p, m->prev_slot, m->chosen) + 1;
+    if (from < p->log.first || from > p->log.last) {
         px_refuse(p, m->from, m->ballot, 0);
         return;
     }
-    entries = px_entries(p, m->slot, p->log.last, &n);
+    entries = px_entries(p, from, p->log.last, &n);
     if (n > 0)
         px_send_log(p, m->from, entries, n);
     else
-        px_load(p, LOAD_LOG, m->from, m->slot, p->log.last, m->ballot);
+        px_load(p, LOAD_LOG, m->from, from, p->log.last, m->ballot);
+}
+
+static bool log_wanted(const struct paxos *p, const struct paxos_msg *m)
+{
+    return p->role == PAXOS_CANDIDATE && p->phase == PHASE_FETCH && m->n_entries > 0 &&
+           same_ballot(m->ballot, p->ballot) && m->from == p->fetch_from &&
+           m->prev_slot + m->n_entries <= p->fetch_last && px_entries_ok(m, p->fetch_ballot);
 }
 
 /* The suffix of the best log; what differs in ours was never chosen, for the best log holds all that was. */
@@ -546,14 +566,16 @@ void px_on_log(struct paxos *p, const struct paxos_msg *m)
     size_t n = m->n_entries;
     slot_no end = m->prev_slot + n;
 
-    if (p->role != PAXOS_CANDIDATE || p->phase != PHASE_FETCH || n == 0 ||
-        !same_ballot(m->ballot, p->ballot) || m->from != p->fetch_from ||
-        m->prev_slot + 1 != p->fetch_next || end > p->fetch_last ||
-        !px_entries_ok(m, p->fetch_ballot))
+    if (!log_wanted(p, m))
         return;
     if (!plog_has(&p->log, m->prev_slot) ||
         !same_ballot(plog_ballot(&p->log, m->prev_slot), m->prev_ballot)) {
-        px_step_down(p, "logs differ below chosen", 4 * p->o.election_max_ns);
+        if (m->prev_slot <= p->chosen) {
+            px_step_down(p, "logs differ below chosen", 4 * p->o.election_max_ns);
+            return;
+        }
+        p->fetch_next = px_back(p, m->prev_slot, p->chosen) + 1;
+        send_fetch(p);
         return;
     }
     while (p->o.bug_adopt_slot_by_slot && n > 0 && entries[0].slot <= p->log.last) {

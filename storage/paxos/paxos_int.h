@@ -195,6 +195,9 @@ void px_send_accept(struct paxos *p, struct voter *v, const struct paxos_entry *
 const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, size_t *out_n);
 void px_load(struct paxos *p, enum load_for kind, node_id node, slot_no from, slot_no to,
              struct ballot ballot);
+/* `slot` holds another ballot, or nothing, in somebody's log: the next to try, before everything of our ballot
+ * there, but never below `equal`, up to where both are known to be equal. */
+slot_no px_back(const struct paxos *p, slot_no slot, slot_no equal);
 /* Entries that follow on prev: their slots are consecutive, their ballots rise and are at most `max`. */
 bool px_entries_ok(const struct paxos_msg *m, struct ballot max);
 /* Makes the log equal to the entries, which follow on a slot that is equal already. False: that would cut

@@ -201,6 +201,8 @@ static void run_event(struct world *w, const struct event *e)
         client_event(w, (uint32_t)e->a, e->b);
     } else if (e->kind == EV_FAULT) {
         fault_event(w);
+    } else if (e->kind == EV_LINK) {
+        fault_link_heals(w, (node_id)e->a, (node_id)e->b);
     } else if (e->kind == EV_HEAL) {
         fault_heal(w);
     }

@@ -68,6 +68,7 @@ enum event_kind {
     EV_STOPPED, /* clean stop: its patience is over */
     EV_CLIENT,  /* a: client, b: generation */
     EV_FAULT,
+    EV_LINK, /* the link from a to b works again */
     EV_HEAL
 };
 
@@ -281,7 +282,7 @@ struct leadership {
 };
 
 struct profile {
-    double loss, duplicate, reorder;
+    double loss, duplicate, reorder, late;
     int64_t delay_min_ns, delay_max_ns;
     int64_t sync_min_ns, sync_max_ns;
     int64_t bound_max_ns;
@@ -400,6 +401,7 @@ void client_reply(struct world *w, const struct reply *r);
 /* sim_fault.c */
 void fault_profile(struct world *w);
 void fault_event(struct world *w);
+void fault_link_heals(struct world *w, node_id from, node_id to);
 void fault_heal(struct world *w);
 
 /* sim_check.c */

@@ -48,6 +48,7 @@ static void new_op(struct world *w, struct sim_client *c)
                         .began = w->now};
     if (c->op.kind == OP_WRITE)
         c->op.id = c->op.value = ++w->n_ids;
+    c->attempt++; /* answers to the operation before are not for this one */
     c->busy = true;
 }
 

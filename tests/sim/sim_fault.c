@@ -9,6 +9,7 @@ void fault_profile(struct world *w)
     p->loss = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.15;
     p->duplicate = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
     p->reorder = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
+    p->late = rng_chance(r, 0.7) ? 0 : 0.003;
     p->delay_min_ns = rng_between(r, 20 * NS_PER_US, 200 * NS_PER_US);
     p->delay_max_ns =
         p->delay_min_ns + rng_between(r, 0, rng_chance(r, 0.3) ? 20 * NS_PER_MS : NS_PER_MS);
@@ -53,6 +54,27 @@ static void isolate(struct world *w, struct sim_node *n)
         if (out)
             w->cut[n->id][i] = i != n->id;
     }
+}
+
+/* A partition that ends about when the lease does, link by link. */
+static void isolate_for_a_lease(struct world *w, struct sim_node *n)
+{
+    int64_t until = w->now + SIM_LEASE_NS + rng_between(&w->rng, -600, 400) * NS_PER_MS;
+
+    sim_trace(w, "n%u is cut off for about a lease", n->id);
+    for (size_t i = 1; i <= w->n_nodes; i++) {
+        if (i == n->id)
+            continue;
+        w->cut[i][n->id] = w->cut[n->id][i] = true;
+        sim_event(w, until + rng_between(&w->rng, 0, 300 * NS_PER_MS), EV_LINK, 0, i, n->id, NULL);
+        sim_event(w, until + rng_between(&w->rng, 0, 300 * NS_PER_MS), EV_LINK, 0, n->id, i, NULL);
+    }
+}
+
+void fault_link_heals(struct world *w, node_id from, node_id to)
+{
+    sim_trace(w, "link n%u -> n%u heals", from, to);
+    w->cut[from][to] = false;
 }
 
 static void cut_link(struct world *w)
@@ -116,7 +138,7 @@ static void one_fault(struct world *w)
 {
     struct sim_node *n = victim(w);
 
-    switch (rng_below(&w->rng, 14)) {
+    switch (rng_below(&w->rng, 17)) {
     case 0:
     case 1:
     case 2:
@@ -151,6 +173,11 @@ static void one_fault(struct world *w)
     case 12:
         if (n->up && w->now >= n->paused_until)
             node_step(w, n, PAXOS_IN_CAMPAIGN);
+        break;
+    case 13:
+    case 14:
+    case 15:
+        isolate_for_a_lease(w, n);
         break;
     default:
         start_down(w);

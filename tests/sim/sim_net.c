@@ -17,6 +17,8 @@ static void transmit(struct world *w, struct packet *p)
 
     if (rng_chance(&w->rng, w->prof.reorder))
         delay += rng_between(&w->rng, 0, 50 * NS_PER_MS);
+    if (rng_chance(&w->rng, w->prof.late))
+        delay += rng_between(&w->rng, 0, 2 * SIM_LEASE_NS);
     if (p->from == p->to)
         delay = 5 * NS_PER_US;
     sim_event(w, w->now + delay, EV_DELIVER, p->to, 0, 0, p);

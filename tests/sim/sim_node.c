@@ -437,6 +437,7 @@ void node_event(struct world *w, struct sim_node *n, const struct event *e)
     case EV_RESTART:
     case EV_CLIENT:
     case EV_FAULT:
+    case EV_LINK:
     case EV_HEAL:
         ASSERT(!"an event of the world");
         break;
