@@ -36,8 +36,8 @@ enum {
     RPC_FRAME_MAX = 16 * 1024 * 1024,   /* payload of a frame; larger closes the connection */
     RPC_MESSAGE_MAX = 15 * 1024 * 1024, /* one message; a larger send is ST_REJECT 54000 */
     RPC_QUEUE_MAX_BYTES = 64 * 1024 * 1024,
-    RPC_CALLS_MAX = 65536,  /* calls in flight per peer; one more is ST_RETRY 53400 */
-    RPC_HEARTBEAT_MS = 200, /* on an otherwise silent connection */
+    RPC_CALLS_MAX = 65536,  /* calls in flight per peer and channel; one more is ST_RETRY 53400 */
+    RPC_HEARTBEAT_MS = 200, /* a ping on every connection; each is answered on the same one */
     RPC_DEAD_MS = 1000,     /* nothing received for so long: closed and re-dialled */
     RPC_RECONNECT_MIN_MS = 20,
     RPC_RECONNECT_MAX_MS = 500
@@ -83,7 +83,9 @@ struct rpc_msg {
 typedef void (*rpc_handler)(void *arg, const struct rpc_msg *msg);
 
 /* How a call ended. ST_OK: payload is the reply. ST_RETRY: surely never reached the peer. ST_UNKNOWN: it left,
- * no answer came (deadline, connection lost, peer restarted). Other: the peer's own status, with err. */
+ * no answer came (deadline, connection lost, peer restarted). Other: the peer's own status, with err.
+ * Without a connection a call is ST_RETRY at once, it does not wait for one: the caller may know
+ * another node. What is still queued when the connection goes, or at its deadline, is taken back. */
 struct rpc_done {
     void (*fn)(void *arg, enum status st, struct bytes reply, const struct err *err);
     void *arg;
@@ -95,15 +97,19 @@ enum status rpc_open(const struct rpc_options *opts, struct rpc **out, struct er
 /* Message types type_lo..type_hi belong to the floor that registers them. */
 void rpc_register(struct rpc *r, uint16_t type_lo, uint16_t type_hi, rpc_handler fn, void *arg);
 void rpc_start(struct rpc *r);
-/* Stops: every pending call ends with ST_UNKNOWN or ST_RETRY; no handler runs afterwards. */
+/* Stops: every pending call ends with ST_UNKNOWN or ST_RETRY; no handler runs afterwards. NULL is fine.
+ * No other thread may be inside a call on r, or begin one. */
 void rpc_close(struct rpc *r);
 
 /* A node may call itself: the message goes through a queue, as any other. */
 void rpc_send(struct rpc *r, node_id to, enum rpc_channel ch, uint16_t type, struct bytes payload);
-/* done.fn runs exactly once, also when this returns; the deadline is mono_now() time. */
+/* done.fn runs exactly once, whatever happens, and never inside this call; it may already have run
+ * when this returns. The deadline is mono_now() time. A retry belongs on a queue of the caller's, with
+ * a pause: not into done.fn. */
 void rpc_call(struct rpc *r, node_id to, enum rpc_channel ch, uint16_t type, struct bytes payload,
               int64_t deadline_mono_ns, struct rpc_done done);
-/* st ST_OK: payload is the answer. Else err is sent (payload ignored). */
+/* st ST_OK: payload is the answer. Else err is sent (payload ignored). It goes to the process that
+ * asked or to nobody; while its connection is being made, it waits for up to RPC_DEAD_MS. */
 void rpc_reply(struct rpc *r, struct rpc_token token, enum status st, struct bytes payload,
                const struct err *err);
 
@@ -116,7 +122,9 @@ node_id rpc_self(const struct rpc *r);
 struct rpc_fault {
     double drop, duplicate, reorder; /* probabilities */
     int64_t delay_ns;                /* added to every message */
-    bool cut;                        /* nothing leaves at all: one direction of a partition */
+    /* No message and no ping leaves: one direction of a partition. What the peer sends still comes
+     * in, and its pings are still answered. */
+    bool cut;
 };
 void rpc_set_fault(struct rpc *r, node_id peer, const struct rpc_fault *fault);
 
