@@ -61,13 +61,14 @@ void conn_doom(struct conn *c, const char *why)
 void conn_adopt(struct conn *c)
 {
     struct rpc *r = c->rpc;
+    size_t max = RPC_STRANGERS_MAX + 2 * RPC_CHANNELS * r->n_peers;
 
     c->next = r->accepted;
     r->accepted = c;
     r->n_accepted++;
     c->adopted_at = mono_now();
     atomic_store(&c->last_rx, c->adopted_at);
-    if (r->closing || r->n_accepted > RPC_ACCEPTED_MAX) {
+    if (r->closing || r->n_accepted > max) {
         metric_add(r->n.refused, 1);
         conn_doom(c, "too many connections");
         return;

@@ -29,7 +29,7 @@ enum {
     RPC_HELLO_MAX = 1024,        /* frames before the hello was believed */
     RPC_CHUNK_SOFT = 256 * 1024, /* a frame that holds so much takes no further message */
     RPC_CHUNK_KEEP = 4,          /* empty chunks kept by a link */
-    RPC_ACCEPTED_MAX = 256,      /* accepted connections; one more is closed at once */
+    RPC_STRANGERS_MAX = 64,      /* accepted connections beyond two for each peer and channel */
     RPC_HANDLERS_MAX = 32
 };
 

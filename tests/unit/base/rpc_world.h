@@ -29,6 +29,7 @@ struct node {
     struct world *w;
     struct rpc *rpc;
     struct metrics *metrics;
+    struct logger *log; /* borrowed; NULL: none */
     uint64_t incarnation;
     _Atomic int counted; /* COUNT messages seen */
     _Atomic int echoed;
@@ -159,6 +160,7 @@ static inline void node_open_as(struct world *w, int i, uint64_t incarnation, co
                                .n_peers = NODES,
                                .hub = w->hub,
                                .metrics = n->metrics,
+                               .log = n->log,
                                .now = node_now,
                                .now_arg = n};
     struct err err;
