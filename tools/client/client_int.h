@@ -63,6 +63,6 @@ MRD_HIDDEN enum mrd_status rows_drain(struct mrd_conn *c, int64_t *affected);
 
 /* "2024-02-29 12:00:00.5+00" and back. False if it is none. */
 MRD_HIDDEN bool timestamp_parse(const char *text, int64_t *out_us);
-MRD_HIDDEN void timestamp_print(int64_t us, char out[48]);
+MRD_HIDDEN void timestamp_print(int64_t us, char out[96]);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER_TEXT = 48 };
+enum { NUMBER_TEXT = 96 };
 
 struct mrd_value mrd_null(void)
 {
@@ -174,18 +174,18 @@ bool timestamp_parse(const char *text, int64_t *out_us)
     return true;
 }
 
-void timestamp_print(int64_t us, char out[48])
+void timestamp_print(int64_t us, char out[96])
 {
     int64_t days, rest, y, m, d;
 
     if (us == INT64_MAX || us == INT64_MIN) {
-        (void)snprintf(out, 48, "%sinfinity", us < 0 ? "-" : "");
+        (void)snprintf(out, 96, "%sinfinity", us < 0 ? "-" : "");
         return;
     }
     days = us / 86400000000 - (us % 86400000000 < 0);
     rest = us - days * 86400000000;
     date_of(days, &y, &m, &d);
-    (void)snprintf(out, 48, "%04d-%02d-%02d %02d:%02d:%02d.%06d+00%s", (int)(y > 0 ? y : 1 - y),
+    (void)snprintf(out, 96, "%04d-%02d-%02d %02d:%02d:%02d.%06d+00%s", (int)(y > 0 ? y : 1 - y),
                    (int)m, (int)d, (int)(rest / 3600000000), (int)(rest / 60000000 % 60),
                    (int)(rest / 1000000 % 60), (int)(rest % 1000000), y > 0 ? "" : " BC");
 }
