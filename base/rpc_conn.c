@@ -73,22 +73,21 @@ void conn_adopt(struct conn *c)
         conn_doom(c, "too many connections");
         return;
     }
-    loop_wake_by(&r->loop, c->adopted_at + (int64_t)RPC_HEARTBEAT_MS * NS_PER_MS);
+    loop_wake_by(&r->loop, rpc_next_beat(RPC_CONSENSUS, c->adopted_at));
     r->ops->recv(c);
 }
 
 int64_t accepted_tick(struct rpc *r, int64_t now)
 {
-    const int64_t dead_ns = (int64_t)RPC_DEAD_MS * NS_PER_MS;
-
     for (struct conn *c = r->accepted; c != NULL; c = c->next) {
         /* A stranger may not buy time by sending a byte now and then. */
-        int64_t alive = c->greeted ? c->last_rx : c->adopted_at;
+        bool greeted = c->greeted;
+        int64_t alive = greeted ? c->last_rx : c->adopted_at;
 
-        if (now - alive >= dead_ns)
-            conn_doom(c, c->greeted ? "no sign of life" : "no hello");
+        if (now - alive >= rpc_dead_ns(greeted ? c->ch : RPC_CONSENSUS))
+            conn_doom(c, greeted ? "no sign of life" : "no hello");
     }
-    return r->accepted == NULL ? INT64_MAX : now + (int64_t)RPC_HEARTBEAT_MS * NS_PER_MS;
+    return r->accepted == NULL ? INT64_MAX : rpc_next_beat(RPC_CONSENSUS, now);
 }
 
 /* ---- sending ---- */

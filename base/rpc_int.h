@@ -294,6 +294,18 @@ struct rpc {
     size_t n_accepted;     /* loop thread only */
 };
 
+/* Beats of all links fall together, so that an idle node wakes as seldom as it can. */
+static inline int64_t rpc_next_beat(enum rpc_channel ch, int64_t now)
+{
+    int64_t beat = (int64_t)RPC_HEARTBEAT_MS * NS_PER_MS * (ch == RPC_BULK ? RPC_BULK_SLOWER : 1);
+
+    return (now / beat + 1) * beat;
+}
+static inline int64_t rpc_dead_ns(enum rpc_channel ch)
+{
+    return (int64_t)RPC_DEAD_MS * NS_PER_MS * (ch == RPC_BULK ? RPC_BULK_SLOWER : 1);
+}
+
 struct peer *rpc_find_peer(struct rpc *r, node_id node); /* NULL: unknown */
 /* The messages of one frame to their handlers and callers. False: malformed. */
 bool rpc_deliver(struct rpc *r, struct peer *from, uint64_t incarnation, struct bytes payload);

@@ -530,7 +530,7 @@ void link_dialled(struct link *l, struct conn *c)
     } else {
         l->state = LINK_HELLO;
         l->conn = c;
-        l->beat_at = now + (int64_t)RPC_HEARTBEAT_MS * NS_PER_MS;
+        l->beat_at = rpc_next_beat(RPC_CONSENSUS, now); /* looks for the welcome */
         l->ping_due = false;
         c->hello_due = c->sending = true;
         c->last_rx = c->last_tx = now;
@@ -661,17 +661,18 @@ static int64_t latest(int64_t a, int64_t b)
 
 static void beat_locked(struct link *l, int64_t now)
 {
-    const int64_t dead_ns = (int64_t)RPC_DEAD_MS * NS_PER_MS;
+    bool up = l->state == LINK_UP;
+    int64_t dead_ns = rpc_dead_ns(up ? l->ch : RPC_CONSENSUS);
     int64_t alive = l->conn->last_rx;
 
     /* On the bulk channel a pong waits behind megabytes: progress is a sign of life there. */
-    if (l->ch == RPC_BULK)
+    if (up && l->ch == RPC_BULK)
         alive = latest(alive, l->conn->last_tx);
     if (now - alive >= dead_ns)
-        conn_doom(l->conn, l->state == LINK_UP ? "no sign of life" : "no welcome");
-    else if (l->state == LINK_UP)
+        conn_doom(l->conn, up ? "no sign of life" : "no welcome");
+    else if (up)
         l->ping_due = true;
-    l->beat_at = now + (int64_t)RPC_HEARTBEAT_MS * NS_PER_MS;
+    l->beat_at = rpc_next_beat(up ? l->ch : RPC_CONSENSUS, now);
 }
 
 static int64_t next_tick_locked(const struct link *l)
