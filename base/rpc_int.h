@@ -2,7 +2,8 @@
  * rpc_int.h - what the parts of rpc share. For base/rpc*.c alone.
  *
  * rpc.c       the public calls, and the delivery of messages to handlers and callers
- * rpc_link.c  a link: what leaves for one peer on one channel; its queue, calls, faults and states
+ * rpc_link.c  a link: what leaves for one peer on one channel; its calls and states
+ * rpc_queue.c its queue: frames that fill up, and the fault layer in front of them
  * rpc_conn.c  a connection: frames in, hello, heartbeats; accepted ones and dialled ones
  * rpc_calls.c the table of calls in flight
  * rpc_loop.c  the one thread of our own: timers, connects, burials, messages to oneself
@@ -169,7 +170,26 @@ struct peer {
     _Atomic int64_t rtt_ns;
 };
 
+/* ---- the queue of a link; link.mu is held, but for the first and the last ---- */
+
 void chunk_free(struct chunk *k); /* NULL is fine */
+/* Appends a message to the frame that is being filled; returns where it went. */
+struct chunk *queue_append_locked(struct link *l, uint8_t kind, uint16_t type, uint64_t call_id,
+                                  struct bytes payload, size_t *out_kind_at);
+/* The oldest frame is handed over: its calls have left. NULL: none. */
+struct chunk *queue_pop_locked(struct link *l);
+void queue_recycle_locked(struct link *l, struct chunk *k);
+/* What waits will not leave; handed_seq stays behind it, so that its calls surely were not sent. */
+void queue_drop_locked(struct link *l);
+/* True: the fault layer took the message: lost it, holds it back, or doubled it. */
+bool queue_fault_takes_locked(struct link *l, uint8_t kind, uint16_t type, uint64_t call_id,
+                              struct bytes payload);
+/* Held messages whose time has come go into the queue, or nowhere if the link is down or cut. */
+void queue_held_release_locked(struct link *l, int64_t now);
+void queue_fini(struct link *l);
+
+/* ---- links: what others call ---- */
+
 void link_init(struct link *l, struct rpc *r, struct peer *peer, enum rpc_channel ch);
 /* Closing, on the loop: dooms the connection (true: there is one), then ends the calls, then frees. */
 bool link_close(struct link *l);

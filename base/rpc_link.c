@@ -24,179 +24,6 @@ static const struct end_reason end_late = {ST_UNKNOWN, SQLSTATE_TRANSACTION_RESO
 static const struct end_reason end_stuck = {ST_RETRY, SQLSTATE_CONNECTION_FAILURE,
                                             "the deadline passed before the request left"};
 
-/* ---- the queue: frames that fill up ---- */
-
-static void chunk_start(struct chunk *k)
-{
-    (void)frame_begin(&k->buf, FR_MESSAGES); /* at 0: the buffer was reset */
-    memset(buf_extend(&k->buf, MESSAGES_HEADER), 0, MESSAGES_HEADER);
-}
-
-void chunk_free(struct chunk *k)
-{
-    if (k == NULL)
-        return;
-    buf_fini(&k->buf);
-    free(k);
-}
-
-static struct chunk *chunk_get_locked(struct link *l)
-{
-    struct chunk *k = l->spare;
-
-    if (k == NULL)
-        k = xcalloc(1, sizeof *k);
-    else
-        l->spare = k->next, l->n_spare--;
-    k->next = NULL;
-    k->seq = ++l->next_seq;
-    buf_reset(&k->buf);
-    chunk_start(k);
-    if (l->head == NULL)
-        l->head = k;
-    else
-        l->last->next = k;
-    l->last = k;
-    return k;
-}
-
-static void chunk_put_locked(struct link *l, struct chunk *k)
-{
-    if (l->n_spare >= RPC_CHUNK_KEEP || k->buf.cap > 2 * RPC_CHUNK_SOFT) {
-        chunk_free(k);
-        return;
-    }
-    k->next = l->spare;
-    l->spare = k;
-    l->n_spare++;
-}
-
-static struct chunk *chunk_pop_locked(struct link *l)
-{
-    struct chunk *k = l->head;
-
-    if (k == NULL)
-        return NULL;
-    l->head = k->next;
-    k->next = NULL;
-    l->queued_bytes -= k->buf.len;
-    l->handed_seq = k->seq;
-    return k;
-}
-
-/* What waits will not leave; handed_seq stays behind it, so that its calls surely were not sent. */
-static void queue_drop_locked(struct link *l)
-{
-    struct chunk *k;
-    uint64_t handed = l->handed_seq;
-
-    while ((k = chunk_pop_locked(l)) != NULL)
-        chunk_put_locked(l, k);
-    l->handed_seq = handed;
-    ASSERT(l->queued_bytes == 0);
-}
-
-/* Appends a message to the frame that is being filled; returns where it went. */
-static struct chunk *append_locked(struct link *l, uint8_t kind, uint16_t type, uint64_t call_id,
-                                   struct bytes payload, size_t *out_kind_at)
-{
-    struct chunk *k = l->head == NULL ? NULL : l->last;
-    size_t before;
-
-    if (k == NULL || k->buf.len + payload.len > RPC_CHUNK_SOFT) {
-        k = chunk_get_locked(l);
-        l->queued_bytes += k->buf.len;
-    }
-    before = k->buf.len;
-    buf_put_u8(&k->buf, kind);
-    buf_put_u16(&k->buf, type);
-    if (kind != MSG_ONEWAY)
-        buf_put_u64(&k->buf, call_id);
-    buf_put_bytes(&k->buf, payload);
-    l->queued_bytes += k->buf.len - before;
-    *out_kind_at = before;
-    return k;
-}
-
-/* ---- the fault layer ---- */
-
-static bool faulty(const struct rpc_fault *f)
-{
-    return f->cut || f->drop > 0 || f->duplicate > 0 || f->reorder > 0 || f->delay_ns > 0;
-}
-
-static void hold_locked(struct link *l, int64_t due, uint8_t kind, uint16_t type, uint64_t call_id,
-                        struct bytes payload)
-{
-    struct held *h = xmalloc(sizeof *h + payload.len), **at = &l->held;
-    uint8_t *copy = (uint8_t *)(h + 1);
-
-    if (payload.len > 0)
-        memcpy(copy, payload.ptr, payload.len);
-    while (*at != NULL && (*at)->due <= due)
-        at = &(*at)->next;
-    *h = (struct held){*at, due, kind, type, call_id, bytes_of(copy, payload.len)};
-    *at = h;
-    l->held_bytes += payload.len;
-    loop_wake_by(&l->rpc->loop, due);
-}
-
-/* True: the fault layer took the message: lost it, holds it back, or doubled it. */
-static bool fault_takes_locked(struct link *l, uint8_t kind, uint16_t type, uint64_t call_id,
-                               struct bytes payload)
-{
-    const int64_t reorder_max_ns = 5 * NS_PER_MS;
-    int64_t wait = l->fault.delay_ns;
-    bool twice;
-    size_t at;
-
-    if (!faulty(&l->fault))
-        return false;
-    if (l->fault.cut || rng_chance(&l->rng, l->fault.drop)) {
-        metric_add(l->rpc->n.dropped_fault, 1);
-        return true;
-    }
-    twice = rng_chance(&l->rng, l->fault.duplicate);
-    if (twice)
-        (void)append_locked(l, kind, type, call_id, payload, &at); /* not to be taken back */
-    if (rng_chance(&l->rng, l->fault.reorder))
-        wait += 1 + (int64_t)rng_below(&l->rng, (uint64_t)reorder_max_ns);
-    if (wait > 0)
-        hold_locked(l, mono_now() + wait, kind, type, call_id, payload);
-    else if (twice)
-        (void)append_locked(l, kind, type, call_id, payload, &at); /* not to be taken back */
-    return wait > 0 || twice;
-}
-
-static void held_release_locked(struct link *l, int64_t now)
-{
-    struct held *h;
-    size_t at;
-
-    while ((h = l->held) != NULL && h->due <= now) {
-        l->held = h->next;
-        l->held_bytes -= h->payload.len;
-        if (l->state == LINK_UP && !l->fault.cut)
-            (void)append_locked(l, h->kind, h->type, h->call, h->payload, &at); /* not looked for */
-        free(h);
-    }
-}
-
-void link_set_fault(struct link *l, const struct rpc_fault *fault)
-{
-    pthread_mutex_lock(&l->mu);
-    l->fault = *fault;
-    if (fault->cut) {
-        /* As in a network: what waited is lost, and nobody can say that it was. */
-        queue_drop_locked(l);
-        l->handed_seq = l->next_seq;
-    } else if (l->state == LINK_DOWN) {
-        l->dial_at = 0;
-    }
-    pthread_mutex_unlock(&l->mu);
-    loop_wake_by(&l->rpc->loop, 0);
-}
-
 /* ---- sending ---- */
 
 static bool something_to_send_locked(const struct link *l)
@@ -262,7 +89,7 @@ bool link_next(struct conn *c, struct bytes *out)
 
     pthread_mutex_lock(&l->mu);
     if (c->chunk != NULL)
-        chunk_put_locked(l, c->chunk);
+        queue_recycle_locked(l, c->chunk);
     buf_reset(&c->ctl);
     if (l->conn == c && !c->dead) {
         if (c->hello_due) {
@@ -272,7 +99,7 @@ bool link_next(struct conn *c, struct bytes *out)
             ctl_ping(c);
             l->ping_due = false;
         } else if (l->state == LINK_UP) {
-            k = chunk_pop_locked(l);
+            k = queue_pop_locked(l);
         }
     }
     c->chunk = k;
@@ -315,8 +142,9 @@ enum enqueued link_put(struct link *l, enum msg_kind kind, uint16_t type, uint64
         done = ENQ_DOWN;
     else if (l->queued_bytes + l->held_bytes + payload.len > RPC_QUEUE_MAX_BYTES)
         done = ENQ_FULL;
-    else if (l->peer->self || !fault_takes_locked(l, (uint8_t)kind, type, call_id, payload))
-        (void)append_locked(l, (uint8_t)kind, type, call_id, payload, &at); /* not looked for */
+    else if (l->peer->self || !queue_fault_takes_locked(l, (uint8_t)kind, type, call_id, payload))
+        (void)queue_append_locked(l, (uint8_t)kind, type, call_id, payload,
+                                  &at); /* not looked for */
     c = kick_locked(l);
     pthread_mutex_unlock(&l->mu);
     pump(c);
@@ -341,9 +169,9 @@ static const struct end_reason *call_locked(struct link *l, uint16_t type, struc
     call->done = done;
     call->deadline = deadline;
     /* One that the fault layer took is out of our hands: chunk_seq 0 is "has left". */
-    if (!l->peer->self && fault_takes_locked(l, MSG_CALL, type, id, payload))
+    if (!l->peer->self && queue_fault_takes_locked(l, MSG_CALL, type, id, payload))
         return NULL;
-    call->chunk = append_locked(l, MSG_CALL, type, id, payload, &call->kind_at);
+    call->chunk = queue_append_locked(l, MSG_CALL, type, id, payload, &call->kind_at);
     call->chunk_seq = call->chunk->seq;
     return NULL;
 }
@@ -420,7 +248,7 @@ static void self_run(struct loop_ev *ev)
     struct bytes body;
 
     pthread_mutex_lock(&l->mu);
-    k = chunk_pop_locked(l);
+    k = queue_pop_locked(l);
     pthread_mutex_unlock(&l->mu);
     if (k != NULL) {
         rpc_seal(r, k);
@@ -430,12 +258,27 @@ static void self_run(struct loop_ev *ev)
     pthread_mutex_lock(&l->mu);
     l->self_posted = false;
     if (k != NULL)
-        chunk_put_locked(l, k);
+        queue_recycle_locked(l, k);
     (void)kick_locked(l); /* posts itself again; there is no connection to pump */
     pthread_mutex_unlock(&l->mu);
 }
 
 /* ---- states ---- */
+
+void link_set_fault(struct link *l, const struct rpc_fault *fault)
+{
+    pthread_mutex_lock(&l->mu);
+    l->fault = *fault;
+    if (fault->cut) {
+        /* As in a network: what waited is lost, and nobody can say that it was. */
+        queue_drop_locked(l);
+        l->handed_seq = l->next_seq;
+    } else if (l->state == LINK_DOWN) {
+        l->dial_at = 0;
+    }
+    pthread_mutex_unlock(&l->mu);
+    loop_wake_by(&l->rpc->loop, 0);
+}
 
 void link_init(struct link *l, struct rpc *r, struct peer *peer, enum rpc_channel ch)
 {
@@ -493,17 +336,8 @@ void link_end_calls(struct link *l)
 
 void link_fini(struct link *l)
 {
-    struct chunk *k;
-
-    pthread_mutex_lock(&l->mu);
     ASSERT(l->state != LINK_UP && l->conn == NULL);
-    queue_drop_locked(l);
-    held_release_locked(l, INT64_MAX);
-    while ((k = l->spare) != NULL) {
-        l->spare = k->next;
-        chunk_free(k);
-    }
-    pthread_mutex_unlock(&l->mu);
+    queue_fini(l);
     calls_fini(&l->calls);
     pthread_mutex_destroy(&l->mu);
 }
@@ -701,7 +535,7 @@ int64_t link_tick(struct link *l, int64_t now)
         beat_locked(l, now);
     if (l->state != LINK_UP && l->head != NULL && now - l->waits_since > answers_wait_ns)
         queue_drop_locked(l);
-    held_release_locked(l, now);
+    queue_held_release_locked(l, now);
     expire_calls_locked(l, now, &ended);
     c = kick_locked(l);
     dial = l->state == LINK_DOWN && now >= l->dial_at && !l->fault.cut && !l->rpc->closing;

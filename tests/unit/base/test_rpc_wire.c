@@ -362,18 +362,25 @@ static void connection_repeated_replaces_the_older(void **state)
     close(third);
 }
 
-/* The peer's port accepts and says nothing, as a stopped process does. */
-static void peer_mute_is_dialled_again(void **state)
+static int listen_raw(struct world *w, int node)
 {
-    struct world *w = *state;
     struct sockaddr_in sa = {.sin_family = AF_INET,
-                             .sin_port = htons(w->port[1]),
+                             .sin_port = htons(w->port[node]),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1, lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), n_closed = 0;
+    int on = 1, lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_int_equal(setsockopt(lfd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
     AWAIT(bind(lfd, (struct sockaddr *)&sa, sizeof sa) == 0);
     assert_int_equal(listen(lfd, 16), 0);
+    return lfd;
+}
+
+/* The peer's port accepts and says nothing, as a stopped process does. */
+static void peer_mute_is_dialled_again(void **state)
+{
+    struct world *w = *state;
+    int lfd = listen_raw(w, 1), n_closed = 0;
+
     node_open(w, 0, 1);
     while (n_closed < 4) { /* two channels, each at least twice */
         int fd = accept(lfd, NULL, NULL);
@@ -389,6 +396,100 @@ static void peer_mute_is_dialled_again(void **state)
     node_open(w, 1, 1);
     await_up(w, 0, 1);
     assert_int_equal(call(w, 0, 1, ECHO, "the real one"), ST_OK);
+}
+
+/* Accepts connections until the bulk one says hello, and welcomes that. */
+static int accept_bulk(int lfd)
+{
+    for (;;) {
+        int fd = accept(lfd, NULL, NULL);
+        uint8_t hello[256];
+        struct buf b = {0};
+        ssize_t n = recv(fd, hello, sizeof hello, 0);
+        size_t at = frame_begin(&b, FR_WELCOME);
+
+        assert_true(n > FRAME_HEADER);
+        buf_put_u16(&b, 1);
+        buf_put_u32(&b, 2);
+        buf_put_u64(&b, 1);
+        frame_end(&b, at);
+        if (hello[n - 1] == RPC_BULK)
+            send_raw(fd, buf_bytes(&b));
+        buf_fini(&b);
+        if (hello[n - 1] == RPC_BULK)
+            return fd;
+        close(fd);
+    }
+}
+
+/* Counts the messages of one type in what a node sent, by kind. */
+static void count_messages(struct bytes in, uint16_t type, int n_by_kind[MSG_ERROR + 1])
+{
+    struct frame f;
+
+    while (frame_parse(in, RPC_FRAME_MAX, &f, NULL) == ST_OK) {
+        struct rd rd = rd_of(f.payload);
+
+        in = bytes_of(in.ptr + f.size, in.len - f.size);
+        if (f.kind != FR_MESSAGES)
+            continue;
+        (void)rd_raw(&rd, MESSAGES_HEADER);
+        while (rd_left(&rd) > 0) {
+            uint8_t kind = rd_u8(&rd);
+            uint16_t t = rd_u16(&rd);
+
+            if (kind != MSG_ONEWAY)
+                (void)rd_u64(&rd);
+            (void)rd_bytes(&rd);
+            assert_false(rd.bad);
+            assert_true(kind <= MSG_ERROR);
+            n_by_kind[kind] += t == type;
+        }
+    }
+}
+
+/* The peer reads nothing, so that a call stays in the queue: at its deadline it is taken back, and
+ * when the peer reads again, the request is not there. */
+static void call_stuck_in_queue_is_taken_back(void **state)
+{
+    struct world *w = *state;
+    size_t len = 8 * 1024 * 1024;
+    uint8_t *big = calloc(1, len);
+    int lfd = listen_raw(w, 1), fd, kinds[MSG_ERROR + 1] = {0};
+    struct waiter stuck, gone;
+    struct buf in = {0};
+
+    waiter_init(&stuck);
+    waiter_init(&gone);
+    node_open(w, 0, 1);
+    fd = accept_bulk(lfd);
+    AWAIT((rpc_send(w->node[0].rpc, 2, RPC_BULK, ORDER, bytes_of(big, len)),
+           counter(w, 0, "meridian_rpc_messages_sent_total") == 3)); /* two of them wait */
+    rpc_call(w->node[0].rpc, 2, RPC_BULK, HOLD, bytes_str("stuck"), in_ms(50),
+             (struct rpc_done){waiter_done, &stuck});
+    assert_int_equal(waiter_wait(&stuck), ST_RETRY);
+    assert_non_null(strstr(stuck.err.msg, "before the request left"));
+    rpc_call(w->node[0].rpc, 2, RPC_BULK, FAIL, bytes_str("gone"), in_ms(2000),
+             (struct rpc_done){waiter_done, &gone});
+    while (kinds[MSG_CALL] == 0) {
+        ssize_t n = recv(fd, buf_reserve(&in, len), len, 0);
+
+        assert_true(n > 0);
+        in.len += (size_t)n;
+        if (in.len > 3 * len)
+            count_messages(buf_bytes(&in), FAIL, kinds);
+    }
+    assert_int_equal(waiter_wait(&gone), ST_UNKNOWN); /* that one left, and nobody answered */
+    memset(kinds, 0, sizeof kinds);
+    count_messages(buf_bytes(&in), HOLD, kinds);
+    assert_int_equal(kinds[MSG_CALL], 0);
+    assert_int_equal(kinds[MSG_VOID], 1);
+    close(fd);
+    close(lfd);
+    waiter_fini(&stuck);
+    waiter_fini(&gone);
+    buf_fini(&in);
+    free(big);
 }
 
 static void strangers_many_do_not_lock_out_a_peer(void **state)
@@ -420,6 +521,7 @@ int main(void)
         OVER_NNG(peer_silent_after_hello_is_closed),
         OVER_NNG(connection_repeated_replaces_the_older),
         OVER_NNG(peer_mute_is_dialled_again),
+        OVER_NNG(call_stuck_in_queue_is_taken_back),
         OVER_NNG(strangers_many_do_not_lock_out_a_peer),
     };
 
