@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/bench/bench.h"
 #include "tools/meridian/sql.h"
 
 enum { EXIT_USAGE = 64 };
@@ -16,6 +17,7 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"sql", "the SQL shell: statements from the terminal, a pipe, files or -c", cmd_sql},
+    {"bench", "throughput, latency and CPU of upserts and reads, as a table and as TSV", cmd_bench},
 };
 enum { N_SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
 
