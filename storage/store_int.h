@@ -22,7 +22,6 @@ struct store_metrics {
     struct metric *slots_applied, *commands_applied, *writes_applied, *duplicates, *apply_ns;
     struct metric *checkpoints, *checkpoint_ns, *versions_collected, *read_only;
     struct metric *clock_contradictions;
-    struct hist *commit_ns;
 };
 
 enum store_phase { STORE_OPENED, STORE_RUNNING, STORE_STOPPED };

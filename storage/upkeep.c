@@ -119,7 +119,7 @@ static void checkpoint_if_due(struct upkeep *u)
 {
     const struct store_options *o = &u->store->o;
     struct engine_stats stats;
-    enum status st;
+    enum status st = ST_OK;
     struct err err;
     bool by_time, by_bytes;
 
@@ -127,11 +127,11 @@ static void checkpoint_if_due(struct upkeep *u)
     pthread_mutex_lock(&u->checkpoint_mu);
     by_time = mono_now() - u->checkpoint_mono >= o->checkpoint_interval_ns && anything_new(u);
     by_bytes = stats.log_bytes - u->checkpoint_log_bytes >= o->checkpoint_log_bytes;
-    if (by_time || by_bytes) {
+    if (by_time || by_bytes)
         st = checkpoint_locked(u, &err);
-        judge(u, st, &err);
-    }
     pthread_mutex_unlock(&u->checkpoint_mu);
+    if (by_time || by_bytes)
+        judge(u, st, &err);
 }
 
 static slot_no least(slot_no a, slot_no b)

@@ -87,12 +87,16 @@ int main(int argc, char **argv)
             abort();
     for (size_t i = 0; i < n; i++)
         pthread_join(threads[i], NULL);
+    if (n == 0)
+        mono_sleep_until(b.until_mono); /* what the nodes cost at rest */
     cpu = cpu_us() - cpu;
+    if (n == 0)
+        printf("at rest: %.2f %% of a core\n", cpu / ((double)seconds * 1e4));
     printf("%zu proposers, %zu-byte values: %.0f commits/s, p50 %lld us, p99 %lld us, "
            "%.1f us of CPU each (3 nodes and proposers), %llu not ok\n",
            n, b.value_len, (double)b.n_ok / ((double)(mono_now() - began) / 1e9),
            (long long)hist_quantile(b.latency, 0.5) / 1000,
-           (long long)hist_quantile(b.latency, 0.99) / 1000, cpu / (double)b.n_ok,
+           (long long)hist_quantile(b.latency, 0.99) / 1000, b.n_ok == 0 ? 0 : cpu / (double)b.n_ok,
            (unsigned long long)b.n_other);
     for (size_t i = 0; i < CLUSTER_MAX; i++) {
         printf("node %zu%s\n", i + 1, i == b.leader ? " (leader)" : "");

@@ -234,6 +234,19 @@ void cluster_crash(struct cluster *c, size_t i)
     take_down(&c->nodes[i]);
 }
 
+void cluster_crash_all(struct cluster *c)
+{
+    for (size_t i = 0; i < CLUSTER_MAX; i++)
+        if (c->nodes[i].up)
+            store_halt(c->nodes[i].store);
+    for (size_t i = 0; i < CLUSTER_MAX; i++) {
+        if (!c->nodes[i].up)
+            continue;
+        memdisk_crash(c->nodes[i].disk);
+        take_down(&c->nodes[i]);
+    }
+}
+
 void cluster_wait(bool (*is)(void *arg), void *arg, const char *what)
 {
     int64_t deadline = mono_now() + WAIT_S * (int64_t)NS_PER_S;

@@ -58,6 +58,7 @@ void cluster_close(struct cluster *c); /* stops what runs */
 void cluster_start(struct cluster *c, size_t i);
 void cluster_stop(struct cluster *c, size_t i);  /* clean */
 void cluster_crash(struct cluster *c, size_t i); /* power loss, on the memory engine */
+void cluster_crash_all(struct cluster *c);       /* of all that are up, at once */
 
 /* Waits; fails the test with `what` after 20 seconds. */
 void cluster_wait(bool (*is)(void *arg), void *arg, const char *what);
