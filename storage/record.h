@@ -56,10 +56,10 @@ struct record_walk {
     uint64_t left;
     uint8_t format;
 };
-enum status record_walk_begin(struct record_walk *w, struct bytes payload, struct err *err)
-    MRD_CHECKED;
-enum status record_walk_next(struct record_walk *w, struct bytes *out_body, struct err *err)
-    MRD_CHECKED;
+enum status record_walk_begin(struct record_walk *w, struct bytes payload,
+                              struct err *err) MRD_CHECKED;
+enum status record_walk_next(struct record_walk *w, struct bytes *out_body,
+                             struct err *err) MRD_CHECKED;
 void record_batch_begin(struct buf *out, uint64_t count);
 void record_batch_add(struct buf *out, struct bytes body);
 

@@ -22,8 +22,8 @@ enum { TABLET_OUTCOME_RETENTION_S = 60, TABLET_OUTCOME_SLACK_S = 10 };
 struct tablet;
 
 /* Loads what the engine's DATA table holds for the group, or begins empty at slot 0. */
-enum status tablet_open(struct engine *e, group_id group, struct tablet **out, struct err *err)
-    MRD_CHECKED;
+enum status tablet_open(struct engine *e, group_id group, struct tablet **out,
+                        struct err *err) MRD_CHECKED;
 void tablet_close(struct tablet *t);
 
 /* Applies chosen slots first..first+n-1 (payloads in order, first = applied + 1) in one engine transaction.
@@ -32,7 +32,8 @@ enum status tablet_apply(struct tablet *t, slot_no first, const struct bytes *pa
                          struct err *err) MRD_CHECKED;
 
 slot_no tablet_applied(struct tablet *t);
-tstamp tablet_applied_ts(struct tablet *t); /* every commit at or below it is visible here: safe time */
+tstamp
+tablet_applied_ts(struct tablet *t); /* every commit at or below it is visible here: safe time */
 
 /* ST_OK: *out_ts is the commit timestamp, 0 if the id was aborted. ST_NOTFOUND: no outcome within the retention. */
 enum status tablet_outcome(struct tablet *t, struct txn_id id, tstamp *out_ts) MRD_CHECKED;

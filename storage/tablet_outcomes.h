@@ -15,13 +15,13 @@
 
 struct outcome {
     struct txn_id id;
-    tstamp ts;    /* of the record; 0 marks an empty place */
+    tstamp ts; /* of the record; 0 marks an empty place */
     bool aborted;
 };
 
 struct outcome_span {
-    tstamp from;   /* multiple of the span's length */
-    bool early;    /* holds an id that starts later than its timestamp allows: always looked into */
+    tstamp from; /* multiple of the span's length */
+    bool early;  /* holds an id that starts later than its timestamp allows: always looked into */
     struct outcome *places; /* owned; a power of two */
     size_t n_places, n_used;
 };
