@@ -39,10 +39,10 @@ struct datum {
     bool null;
     union {
         bool b;
-        int64_t i;              /* INT2, INT4, INT8, TIMESTAMPTZ */
-        double d;               /* FLOAT4, FLOAT8 */
-        struct bytes s;         /* TEXT, VARCHAR, BPCHAR, BYTEA, UNKNOWN literals */
-        const struct numeric *n;/* NUMERIC */
+        int64_t i;               /* INT2, INT4, INT8, TIMESTAMPTZ */
+        double d;                /* FLOAT4, FLOAT8 */
+        struct bytes s;          /* TEXT, VARCHAR, BPCHAR, BYTEA, UNKNOWN literals */
+        const struct numeric *n; /* NUMERIC */
     };
 };
 

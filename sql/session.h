@@ -46,12 +46,15 @@ struct column_desc {
 /* Where results go. Pointers are borrowed for the call. A false from row stops the statement (client gone). */
 struct sql_sink {
     void *arg;
-    void (*columns)(void *arg, const struct column_desc *cols, size_t n); /* only from session_run */
+    void (*columns)(void *arg, const struct column_desc *cols,
+                    size_t n); /* only from session_run */
     bool (*row)(void *arg, const struct datum *values, size_t n);
     void (*complete)(void *arg, const char *tag); /* "INSERT 0 3", "SELECT 12" */
     void (*empty)(void *arg);                     /* an empty statement */
-    void (*notice)(void *arg, const struct err *note, const char *severity); /* "NOTICE", "WARNING" */
-    void (*parameter)(void *arg, const char *name, const char *value); /* ParameterStatus: a reported setting changed */
+    void (*notice)(void *arg, const struct err *note,
+                   const char *severity); /* "NOTICE", "WARNING" */
+    void (*parameter)(void *arg, const char *name,
+                      const char *value); /* ParameterStatus: a reported setting changed */
 };
 
 struct session_options {
@@ -60,15 +63,15 @@ struct session_options {
 };
 enum status session_open(struct sql_database *db, const struct session_options *opts,
                          struct session **out, struct err *err) MRD_CHECKED;
-void session_close(struct session *s); /* rolls back */
+void session_close(struct session *s);  /* rolls back */
 void session_cancel(struct session *s); /* any thread: the running statement ends with 57014 */
 
 enum session_state { SESSION_IDLE = 'I', SESSION_IN_TXN = 'T', SESSION_FAILED = 'E' };
 enum session_state session_state(const struct session *s);
 
 /* Start-up settings (DateStyle, TimeZone, client_encoding ...): like SET. */
-enum status session_set(struct session *s, const char *name, const char *value, struct err *err)
-    MRD_CHECKED;
+enum status session_set(struct session *s, const char *name, const char *value,
+                        struct err *err) MRD_CHECKED;
 /* NULL if there is no such setting. Borrowed until it changes. */
 const char *session_get(struct session *s, const char *name);
 
@@ -79,8 +82,8 @@ enum status session_run(struct session *s, const char *text, const struct sql_si
 
 /* Extended protocol. Names: "" is the unnamed one. */
 enum status session_prepare(struct session *s, const char *name, const char *text,
-                            const enum sql_type *param_types, size_t n_params, struct err *err)
-    MRD_CHECKED;
+                            const enum sql_type *param_types, size_t n_params,
+                            struct err *err) MRD_CHECKED;
 /* Parameters and result columns of a prepared statement; borrowed until it is closed. *out_n_cols is 0 and
  * *out_cols NULL for a statement without rows. */
 enum status session_describe(struct session *s, const char *name, const enum sql_type **out_params,
@@ -94,15 +97,15 @@ enum status session_describe_portal(struct session *s, const char *portal,
                                     struct err *err) MRD_CHECKED;
 /* max_rows 0: all. *out_suspended: the portal has more rows (PortalSuspended instead of complete). */
 enum status session_execute(struct session *s, const char *portal, uint64_t max_rows,
-                            const struct sql_sink *sink, bool *out_suspended, struct err *err)
-    MRD_CHECKED;
+                            const struct sql_sink *sink, bool *out_suspended,
+                            struct err *err) MRD_CHECKED;
 /* Sync: ends the implicit transaction of the extended protocol (commits it). */
 enum status session_sync(struct session *s, struct err *err) MRD_CHECKED;
 /* After an error in the extended protocol, when the client's Sync arrives: as session_sync, but rolls
  * back an implicit transaction. */
 void session_failed(struct session *s);
-enum status session_close_statement(struct session *s, const char *name, struct err *err)
-    MRD_CHECKED;
+enum status session_close_statement(struct session *s, const char *name,
+                                    struct err *err) MRD_CHECKED;
 enum status session_close_portal(struct session *s, const char *name, struct err *err) MRD_CHECKED;
 
 #endif
