@@ -73,7 +73,8 @@ enum paxos_role {
 enum paxos_msg_kind {
     PAXOS_PREPARE = 1, /* ballot; last slot and ballot of the candidate */
     PAXOS_PROMISE,     /* ballot; last slot and ballot of the voter; epoch; chosen */
-    PAXOS_REFUSE,      /* ballot refused; `promised` says what stands, retry_ns when to try again (0 unknown) */
+    PAXOS_REFUSE,      /* ballot refused; `promised` says what stands, retry_ns when to try again (0 unknown).
+                          Answer to FETCH: its slot; the entries are no longer there */
     PAXOS_FETCH,       /* ballot; the candidate wants entries from `slot` on, or from where its log (prev_slot,
                           prev_ballot; equal up to chosen) begins to differ */
     PAXOS_LOG,         /* ballot; entries for a FETCH */

@@ -334,6 +334,8 @@ static bool takes_accept(struct paxos *p, const struct paxos_msg *m)
         return true;
     if (!px_may_promise(p, m->ballot, &retry_ns)) {
         px_refuse(p, m->from, m->ballot, retry_ns);
+        if (c > 0 && p->role == PAXOS_FOLLOWER)
+            px_heard_leader(p); /* somebody leads, though this voter may not follow yet */
         return false;
     }
     px_step_down(p, "another leads", 0);
@@ -367,7 +369,7 @@ void px_on_accept(struct paxos *p, const struct paxos_msg *m)
     if (m->from != m->ballot.node || !px_entries_ok(m, m->ballot) || !takes_accept(p, m))
         return;
     p->leader = m->from;
-    px_heard(p);
+    px_heard_leader(p);
     /* Below the window everything was chosen, so it is equal. */
     if (prev + 1 >= p->log.first &&
         (!plog_has(&p->log, prev) || !same_ballot(plog_ballot(&p->log, prev), m->prev_ballot))) {

@@ -35,6 +35,12 @@ void px_heard(struct paxos *p)
     p->eligible_mono = 0;
 }
 
+void px_heard_leader(struct paxos *p)
+{
+    px_heard(p);
+    p->silence_ns += p->o.heartbeat_ns; /* the next one is not due before */
+}
+
 void px_promise(struct paxos *p, struct ballot b)
 {
     ASSERT(ballot_cmp(b, p->hard.promised) > 0); /* P3 */
@@ -506,7 +512,7 @@ void px_on_refuse(struct paxos *p, struct voter *v, const struct paxos_msg *m)
         (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK &&
          same_ballot(m->promised, p->ballot)))
         px_step_down(p, "outbid", rng_between(&p->rng, 0, p->o.election_min_ns));
-    else if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_FETCH)
+    else if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_FETCH && m->slot != 0)
         px_step_down(p, "its log is not to be had", 4 * p->o.election_max_ns);
     else if (p->role == PAXOS_CANDIDATE && !v->willing)
         refused_by(p, v, m->retry_ns);
@@ -542,7 +548,12 @@ void px_on_fetch(struct paxos *p, const struct paxos_msg *m)
              !same_ballot(plog_ballot(&p->log, m->prev_slot), m->prev_ballot))
         from = px_back(p, m->prev_slot, m->chosen) + 1;
     if (from < p->log.first || from > p->log.last) {
-        px_refuse(p, m->from, m->ballot, 0);
+        px_send(p, m->from,
+                (struct paxos_msg){.kind = PAXOS_REFUSE,
+                                   .ballot = m->ballot,
+                                   .promised = p->hard.promised,
+                                   .slot = m->slot},
+                0);
         return;
     }
     entries = px_entries(p, from, p->log.last, &n);

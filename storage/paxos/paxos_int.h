@@ -164,9 +164,10 @@ void px_refuse(struct paxos *p, node_id to, struct ballot b, int64_t retry_ns);
 void px_step_down(struct paxos *p, const char *why, int64_t backoff_ns);
 bool px_own_lapsed(const struct paxos *p); /* no promise of an own leadership of this run stands */
 bool px_free(const struct paxos *p);       /* nothing was promised, or its owner released it */
-void px_heard(struct paxos *p);
-void px_follow(struct paxos *p);   /* each step of a follower */
-void px_campaign(struct paxos *p); /* each step of a candidate */
+void px_heard(struct paxos *p);            /* begin to wait for silence anew */
+void px_heard_leader(struct paxos *p);     /* the same, at a leader's heartbeat */
+void px_follow(struct paxos *p);           /* each step of a follower */
+void px_campaign(struct paxos *p);         /* each step of a candidate */
 int64_t px_follow_wake(struct paxos *p);
 int64_t px_campaign_wake(const struct paxos *p);
 void px_on_ask(struct paxos *p, const struct paxos_msg *m);

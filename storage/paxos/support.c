@@ -26,6 +26,7 @@ struct peer {
     bool live;      /* that epoch has not ended */
     tstamp end;     /* of what was given in that epoch; never decreases (S1) */
     tstamp old_end; /* the same for all earlier epochs */
+    uint64_t owed;  /* nonce of a request that waits for our next sync; 0 none */
     /* received from it */
     struct asked asked[ASKED_MAX]; /* ring, by nonce */
     int64_t asked_mono;
@@ -135,13 +136,11 @@ static bool still_live(struct peer *p, struct tt_interval now)
     return p->live;
 }
 
-static void on_request(struct support *s, struct peer *p, const struct support_in *in)
+static void grant(struct support *s, struct peer *p, struct tt_interval now, uint64_t nonce)
 {
-    tstamp end = in->now.latest + s->o.lease_ns;
+    tstamp end = now.latest + s->o.lease_ns;
 
-    if (!synced_lately(s, in->mono_ns))
-        return; /* L8: who cannot write gives nothing */
-    if (!still_live(p, in->now)) {
+    if (!still_live(p, now)) {
         p->old_end = p->end > p->old_end ? p->end : p->old_end;
         p->end = 0;
         p->epoch = s->o.incarnation << EPOCH_INCARNATION_SHIFT | ++s->n_epochs;
@@ -149,18 +148,36 @@ static void on_request(struct support *s, struct peer *p, const struct support_i
     }
     if (end > p->end)
         p->end = end; /* S1 */
+    p->owed = 0;
     push(s, p->node,
          &(struct support_msg){.kind = SUPPORT_GRANT,
                                .from = s->o.self,
                                .incarnation = s->o.incarnation,
                                .to_incarnation = p->incarnation,
-                               .nonce = in->msg.nonce,
+                               .nonce = nonce,
                                .epoch = p->epoch,
                                .lease_ns = s->o.lease_ns});
+}
+
+static void on_request(struct support *s, struct peer *p, const struct support_in *in)
+{
+    if (synced_lately(s, in->mono_ns))
+        grant(s, p, in->now, in->msg.nonce);
+    else
+        p->owed = in->msg.nonce; /* L8: who cannot write gives nothing */
     /* A peer that we have nothing from is asked at once: after a start this saves a renewal's time. */
     if (tt_passed(in->now, p->got_until) &&
         (!p->asked_ever || in->mono_ns - p->asked_mono >= ASK_BACK_NS))
         ask(s, p, in->now, in->mono_ns);
+}
+
+static void on_synced(struct support *s, const struct support_in *in)
+{
+    s->synced_ever = true;
+    s->synced_mono = in->mono_ns;
+    for (size_t i = 0; i < s->n_peers && usable(s, in->now); i++)
+        if (s->peers[i].owed != 0)
+            grant(s, &s->peers[i], in->now, s->peers[i].owed);
 }
 
 static void on_grant(struct support *s, struct peer *p, const struct support_msg *m)
@@ -194,6 +211,7 @@ static void on_message(struct support *s, const struct support_in *in)
         /* The old incarnation is dead, but what it promised stands until the end of its epoch. */
         p->incarnation = m->incarnation;
         p->live = false;
+        p->owed = 0;
     }
     if (m->kind == SUPPORT_REQUEST)
         on_request(s, p, in);
@@ -227,8 +245,7 @@ void support_step(struct support *s, const struct support_in *in, struct support
         on_message(s, in);
         break;
     case SUPPORT_IN_SYNCED:
-        s->synced_ever = true;
-        s->synced_mono = in->mono_ns;
+        on_synced(s, in);
         break;
     }
     if (usable(s, in->now)) {
