@@ -27,11 +27,11 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         .voters = voters,
         .n_voters = n_voters,
         .seed = g->store->identity.incarnation * 0x9e3779b97f4a7c15u + o->node,
-        /* An election may begin before the lease is over; voters say when they will be free. */
-        .election_min_ns = o->lease_ns * 6 / 10,
-        .election_max_ns = o->lease_ns * 9 / 10,
+        /* Short: the lease holds elections back, and a new cluster should not wait for one. */
+        .election_min_ns = o->lease_ns / 20,
+        .election_max_ns = o->lease_ns * 3 / 20,
         .heartbeat_ns = o->lease_ns / 4,
-        .resend_ns = o->lease_ns / 10,
+        .resend_ns = o->lease_ns / 20,
         .cache_bytes = GROUP_CACHE_BYTES,
         .trace = paxos_line,
         .trace_arg = g,

@@ -15,7 +15,7 @@ static void hold(struct group *g, const struct paxos_send *send)
 }
 
 /* The interval is taken anew: a sync has passed since the core set it, and the receiver's commit wait
- * would pay for its age. */
+ * would pay for its age. A void one says that this voter disagrees with the leader's clock: it stays. */
 static void release_held(struct group *g, struct tt_interval now)
 {
     size_t n = 0;
@@ -25,7 +25,8 @@ static void release_held(struct group *g, struct tt_interval now)
             g->held[n++] = g->held[i];
             continue;
         }
-        g->held[i].msg.time = now;
+        if (!tt_is_void(g->held[i].msg.time))
+            g->held[i].msg.time = now;
         worker_send(g->worker, &g->held[i].msg);
     }
     g->n_held = n;

@@ -101,7 +101,9 @@ struct paxos_msg {
     uint64_t epoch;         /* PROMISE, ACK: epoch of the sender's support for the ballot's owner; 0 none */
     struct ballot promised; /* REFUSE */
     int64_t retry_ns;       /* REFUSE */
-    struct tt_interval time;/* the sender's interval, set by the core from in.now; may be void */
+    struct tt_interval time; /* the sender's interval, set by the core from in.now. Who holds a message back
+                                until a write is durable may renew it then, but not if it is void: that says
+                                that the sender disagrees with the receiver's clock */
     int64_t mono_ns;        /* receiver: when it arrived; not on the wire */
     const struct paxos_entry *entries;
     size_t n_entries;
@@ -113,8 +115,9 @@ struct paxos_options {
     const node_id *voters; /* copied; self is among them (learners and witnesses come with reconfiguration) */
     size_t n_voters;
     uint64_t seed;
-    int64_t election_min_ns, election_max_ns; /* silence of the leader after which a candidate may try; the
-                                                 lease must have lapsed as well */
+    /* Silence after which a candidate may ask; a heartbeat's time is added where a leader was heard. The
+     * lease holds elections back, so these may be short: lease / 20 and 3 * lease / 20 do well. */
+    int64_t election_min_ns, election_max_ns;
     int64_t heartbeat_ns;    /* empty accepts when there is nothing else to send */
     int64_t resend_ns;       /* repeat what was not answered */
     int64_t contradiction_cap_ns; /* 0 */

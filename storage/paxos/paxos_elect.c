@@ -268,6 +268,7 @@ static void begin_prepare(struct paxos *p)
              p->ballot.node);
     px_promise(p, p->ballot);
     begin_phase(p, PHASE_PREPARE);
+    p->phase_until_mono += 2 * p->o.election_max_ns; /* two syncs lie on its way */
 }
 
 static void send_fetch(struct paxos *p)

@@ -195,8 +195,8 @@ struct sim_read {
 
 enum { READS_MAX = 64 };
 
-struct held_packet {
-    struct packet *packet;
+struct held_message {
+    struct paxos_msg msg; /* without entries */
     uint64_t after_write;
 };
 
@@ -212,7 +212,7 @@ struct sim_node {
     struct support *support;
     uint64_t paxos_timer, support_timer;
     uint64_t durable_seq;
-    struct held_packet *held;
+    struct held_message *held;
     size_t n_held, cap_held;
     struct registers reg;
     struct registers_mark { /* the checkpoint */

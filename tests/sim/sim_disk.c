@@ -79,6 +79,8 @@ void disk_sync(struct world *w, struct sim_node *n)
 
 static void drop_writes(struct sim_disk *d, size_t k)
 {
+    if (k == 0)
+        return;
     d->n_writes -= k;
     memmove(d->writes, d->writes + k, d->n_writes * sizeof *d->writes);
 }

@@ -73,30 +73,43 @@ static void step_support(struct world *w, struct sim_node *n, struct support_in 
 
 /* -------- paxos -------- */
 
-static void send_one(struct world *w, struct sim_node *n, const struct paxos_send *s)
+static void transmit(struct world *w, struct sim_node *n, const struct paxos_msg *m)
 {
-    struct packet *p = net_packet(w, PACKET_PAXOS, n->id, s->msg.to);
+    struct packet *p = net_packet(w, PACKET_PAXOS, n->id, m->to);
     struct buf b = {0};
 
-    paxos_msg_encode(&b, &s->msg);
+    paxos_msg_encode(&b, m);
     p->body = arena_copy(&w->mem, buf_bytes(&b));
     buf_fini(&b);
-    if (s->after_write <= n->durable_seq) {
-        net_send(w, p);
-        return;
-    }
-    VEC_PUSH(n->held, n->n_held, n->cap_held) = (struct held_packet){p, s->after_write};
+    net_send(w, p);
 }
 
+static void send_one(struct world *w, struct sim_node *n, const struct paxos_send *s)
+{
+    if (s->after_write <= n->durable_seq) {
+        transmit(w, n, &s->msg);
+        return;
+    }
+    ASSERT(s->msg.n_entries == 0);
+    VEC_PUSH(n->held, n->n_held, n->cap_held) = (struct held_message){s->msg, s->after_write};
+}
+
+/* As the server's shell does, an interval is renewed when its message leaves; a void one stays. */
 static void send_held(struct world *w, struct sim_node *n)
 {
+    struct tt_interval now = clock_now(w, n);
     size_t kept = 0;
 
     for (size_t i = 0; i < n->n_held; i++) {
-        if (n->held[i].after_write <= n->durable_seq)
-            net_send(w, n->held[i].packet);
-        else
-            n->held[kept++] = n->held[i];
+        struct held_message *h = &n->held[i];
+
+        if (h->after_write <= n->durable_seq) {
+            if (!tt_is_void(h->msg.time))
+                h->msg.time = now;
+            transmit(w, n, &h->msg);
+        } else {
+            n->held[kept++] = *h;
+        }
     }
     n->n_held = kept;
 }
