@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/bench/bench.h"
+#include "tools/demo/demo.h"
 #include "tools/meridian/sql.h"
 
 enum { EXIT_USAGE = 64 };
@@ -17,6 +18,7 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"sql", "the SQL shell: statements from the terminal, a pipe, files or -c", cmd_sql},
+    {"demo", "three nodes on this machine, real data, a leader that is killed", cmd_demo},
     {"bench", "throughput, latency and CPU of upserts and reads, as a table and as TSV", cmd_bench},
 };
 enum { N_SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
