@@ -258,17 +258,25 @@ void cluster_wait(bool (*is)(void *arg), void *arg, const char *what)
     }
 }
 
+/* A node that is down has no term: `lost` comes before its store goes. */
 static bool leads(struct cluster_node *n)
 {
-    uint64_t term;
     struct tt_interval now = tt_now(n->cluster->tt);
+    bool yes;
 
-    if (!n->up)
-        return false;
     pthread_mutex_lock(&n->mu);
-    term = n->term;
+    yes = n->term != 0 && group_lease_end(n->group, n->term) > now.latest;
     pthread_mutex_unlock(&n->mu);
-    return term != 0 && group_lease_end(n->group, term) > now.latest;
+    return yes;
+}
+
+size_t cluster_find_leader(struct cluster *c)
+{
+    size_t i = 0;
+
+    while (i < CLUSTER_MAX && !leads(&c->nodes[i]))
+        i++;
+    return i;
 }
 
 struct leader_wait {
@@ -280,10 +288,8 @@ static bool some_leads(void *arg)
 {
     struct leader_wait *w = arg;
 
-    for (w->found = 0; w->found < CLUSTER_MAX; w->found++)
-        if (leads(&w->c->nodes[w->found]))
-            return true;
-    return false;
+    w->found = cluster_find_leader(w->c);
+    return w->found < CLUSTER_MAX;
 }
 
 size_t cluster_leader(struct cluster *c)

@@ -62,7 +62,8 @@ void cluster_crash_all(struct cluster *c);       /* of all that are up, at once 
 
 /* Waits; fails the test with `what` after 20 seconds. */
 void cluster_wait(bool (*is)(void *arg), void *arg, const char *what);
-size_t cluster_leader(struct cluster *c);   /* waits until one that is up leads */
+size_t cluster_find_leader(struct cluster *c); /* CLUSTER_MAX: nobody leads now. Any thread */
+size_t cluster_leader(struct cluster *c);      /* waits until one that is up leads */
 void cluster_wait_equal(struct cluster *c); /* until all that are up have applied the same slot */
 void cluster_assert_same_rows(struct cluster *c, uint64_t n_rows);
 
