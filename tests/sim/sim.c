@@ -208,6 +208,13 @@ static void run_event(struct world *w, const struct event *e)
     }
 }
 
+static void hash_event(struct world *w, const struct event *e)
+{
+    const uint64_t words[] = {(uint64_t)e->at, e->kind, e->node, e->a, e->b};
+
+    w->r.hash = sim_hash(w->r.hash, words, sizeof words);
+}
+
 void sim_run(const struct sim_options *opts, struct sim_result *out)
 {
     struct world *w = xcalloc(1, sizeof *w);
@@ -220,6 +227,7 @@ void sim_run(const struct sim_options *opts, struct sim_result *out)
             break;
         w->now = e.at;
         w->r.n_events++;
+        hash_event(w, &e);
         run_event(w, &e);
     }
     if (!w->r.failed)

@@ -309,6 +309,7 @@ struct world {
     size_t n_clients;
     struct sim_client clients[CLIENTS_MAX];
     uint64_t n_ids, n_terms;
+    struct paxos_entry received[PAXOS_MSG_ENTRIES_MAX]; /* of the message being delivered */
     /* what the world knows */
     struct truth_slot *truth; /* by slot */
     size_t n_truth, cap_truth;

@@ -325,12 +325,10 @@ void node_stop(struct world *w, struct sim_node *n)
 
 static void deliver_paxos(struct world *w, struct sim_node *n, const struct packet *p)
 {
-    static const size_t max = PAXOS_MSG_ENTRIES_MAX;
-    struct paxos_entry *entries = arena_alloc(&w->mem, max * sizeof *entries);
     struct paxos_msg m;
     struct rd r = rd_of(p->body);
 
-    if (!paxos_msg_decode(&r, &m, entries, max)) {
+    if (!paxos_msg_decode(&r, &m, w->received, PAXOS_MSG_ENTRIES_MAX)) {
         sim_fail(w, "n%u cannot decode a message of n%u", n->id, p->from);
         return;
     }
