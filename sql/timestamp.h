@@ -1,7 +1,7 @@
 /*
  * timestamp.h - points in time as text: PostgreSQL's ISO style, in UTC or a fixed offset.
  *
- * A timestamp is microseconds since the Unix epoch, proleptic Gregorian, 4713 BC to 294276 AD, or one of the
+ * A timestamp is microseconds since the Unix epoch, proleptic Gregorian, 4713 BC to 294247 AD, or one of the
  * infinities. Pure functions; no threads, no clock.
  */
 #ifndef MRD_SQL_TIMESTAMP_H
@@ -20,7 +20,7 @@
 #define TIMESTAMP_PG_EPOCH_US INT64_C(946684800000000)
 /* First and last microsecond that a finite timestamp may have. */
 #define TIMESTAMP_MIN INT64_C(-210866803200000000)
-#define TIMESTAMP_MAX INT64_C(9224318015999999999)
+#define TIMESTAMP_MAX (INT64_MAX - 1)
 
 enum { TIMESTAMP_TEXT_MAX = 64 };
 
