@@ -30,7 +30,7 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         /* Short: the lease holds elections back, and a new cluster should not wait for one. */
         .election_min_ns = o->lease_ns / 20,
         .election_max_ns = o->lease_ns * 3 / 20,
-        .heartbeat_ns = o->lease_ns / 4,
+        .heartbeat_ns = o->lease_ns * 3 / 8,
         .resend_ns = o->lease_ns / 20,
         .cache_bytes = GROUP_CACHE_BYTES,
         .trace = paxos_line,

@@ -11,7 +11,7 @@
 #include "storage/store_int.h"
 
 enum {
-    TICK_NS = 500 * NS_PER_MS,
+    TICK_NS = 1 * NS_PER_S,
     COLLECT_PAUSE_NS = 10 * NS_PER_MS, /* between slices */
     COLLECT_VERSIONS = 2048,           /* looked at in a slice */
     COLLECT_PASSES = 10                /* in the time of a retention */
@@ -109,10 +109,13 @@ static void judge(struct upkeep *u, enum status st, const struct err *err)
 
 static bool anything_new(struct upkeep *u)
 {
+    bool is = false;
+
+    pthread_mutex_lock(&u->checkpoint_mu);
     for (size_t i = 0; i < u->store->n_groups; i++)
-        if (tablet_applied(u->store->groups[i]->tablet) > u->care[i].last)
-            return true;
-    return false;
+        is |= tablet_applied(u->store->groups[i]->tablet) > u->care[i].last;
+    pthread_mutex_unlock(&u->checkpoint_mu);
+    return is;
 }
 
 static void checkpoint_if_due(struct upkeep *u)
@@ -123,9 +126,11 @@ static void checkpoint_if_due(struct upkeep *u)
     struct err err;
     bool by_time, by_bytes;
 
+    if (!anything_new(u)) /* asked first: an engine's statistics are not free */
+        return;
     engine_stats(u->store->engine, &stats);
     pthread_mutex_lock(&u->checkpoint_mu);
-    by_time = mono_now() - u->checkpoint_mono >= o->checkpoint_interval_ns && anything_new(u);
+    by_time = mono_now() - u->checkpoint_mono >= o->checkpoint_interval_ns;
     by_bytes = stats.log_bytes - u->checkpoint_log_bytes >= o->checkpoint_log_bytes;
     if (by_time || by_bytes)
         st = checkpoint_locked(u, &err);

@@ -70,8 +70,9 @@ struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voter
         .incarnation = s->identity.incarnation,
         .peers = peers,
         .lease_ns = s->o.lease_ns,
-        .renew_ns = s->o.lease_ns / 4,
-        .sync_age_max_ns = s->o.lease_ns,
+        /* Two tries before a lease is over; and an idle node syncs its mark once a lease, no more. */
+        .renew_ns = s->o.lease_ns * 3 / 8,
+        .sync_age_max_ns = s->o.lease_ns * 2,
         .store_is_new = store_is_new,
         .longest_lease_ns = s->o.lease_ns,
         .bound_cap_ns = s->o.bound_cap_ns,

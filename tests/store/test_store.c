@@ -249,13 +249,13 @@ struct tick_wait {
     struct group_report away, report;
 };
 
-/* The upkeep thread of n has had two ticks and more to act upon the checkpoints. */
+/* The upkeep thread of n has had ticks enough to act upon the checkpoints. */
 static bool upkeep_had_its_chance(void *arg)
 {
     struct tick_wait *w = arg;
 
     group_describe(w->n->group, &w->report);
-    return w->report.first > w->away.last + 1 || mono_now() - w->began_mono > 1500LL * NS_PER_MS;
+    return w->report.first > w->away.last + 1 || mono_now() - w->began_mono > 2500LL * NS_PER_MS;
 }
 
 static void log_is_cut_only_behind_what_everybody_has(void **state)
