@@ -106,6 +106,12 @@ const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, 
     return entries;
 }
 
+void px_lead_entry(struct paxos *p)
+{
+    append_entry(p, p->ballot, bytes_of(NULL, 0));
+    p->own_first = p->log.last;
+}
+
 void px_lead_begin(struct paxos *p)
 {
     slot_no last = p->log.last;
@@ -114,8 +120,9 @@ void px_lead_begin(struct paxos *p)
     p->leader = p->o.self;
     p->lapsed_mono = 0;
     p->giveup_mono = p->mono + GIVEUP_ELECTIONS * p->o.election_max_ns;
-    append_entry(p, p->ballot, bytes_of(NULL, 0));
-    p->own_first = p->log.last;
+    p->raise = (struct ballot){0, 0};
+    px_lead_entry(p);
+    p->lead_first = p->own_first;
     for (size_t i = 0; i < p->n_voters; i++) {
         struct voter *v = &p->voters[i];
         slot_no at = last;
@@ -137,7 +144,7 @@ void px_lead_begin(struct paxos *p)
 
 bool px_room(const struct paxos *p)
 {
-    return p->role == PAXOS_LEADER && !p->stopping && px_lease_holds(p) &&
+    return p->role == PAXOS_LEADER && !p->stopping && !px_raising(p) && px_lease_holds(p) &&
            p->log.last - p->chosen < PAXOS_IN_FLIGHT_MAX;
 }
 
@@ -145,7 +152,7 @@ void px_propose(struct paxos *p, struct bytes payload)
 {
     /* The lease may have run out since out.room was said: whoever assigned the timestamps checked them
      * against lease_end, so the entry itself does no harm. */
-    ASSERT(p->role == PAXOS_LEADER && !p->stopping);
+    ASSERT(p->role == PAXOS_LEADER && !p->stopping && !px_raising(p));
     ASSERT(p->log.last - p->chosen < PAXOS_IN_FLIGHT_MAX); /* P8 */
     append_entry(p, p->ballot, payload);
 }
@@ -291,7 +298,9 @@ void px_lead(struct paxos *p)
     watch_lease(p);
     if (p->role == PAXOS_LEADER)
         watch_stop(p);
-    for (size_t i = 0; px_leads(p) && i < p->n_voters; i++)
+    if (p->role == PAXOS_LEADER && px_raising(p))
+        px_raise_step(p);
+    for (size_t i = 0; px_leads(p) && !px_raising(p) && i < p->n_voters; i++)
         if (&p->voters[i] != p->self)
             replicate(p, &p->voters[i]);
 }
@@ -307,6 +316,8 @@ int64_t px_lead_wake(const struct paxos *p)
         if (v != p->self && due < wake)
             wake = due;
     }
+    if (px_raising(p) && p->mono + p->o.resend_ns < wake)
+        wake = p->mono + p->o.resend_ns;
     if (p->role == PAXOS_RECOVERING && p->giveup_mono < wake)
         wake = p->giveup_mono;
     return wake;

@@ -22,15 +22,16 @@ static void check_log(const struct paxos *p)
 static void check_role(const struct paxos *p, const struct paxos_out *out)
 {
     if (px_leads(p)) {
-        ASSERT(ballot_cmp(p->hard.promised, p->ballot) == 0 &&
+        ASSERT((ballot_cmp(p->hard.promised, p->ballot) == 0 ||
+                ballot_cmp(p->hard.promised, p->raise) == 0) &&
                p->ballot.node == p->o.self);                                   /* P5 */
-        ASSERT(p->hard_seq <= p->durable_seq);                                 /* P5 */
+        ASSERT(p->hard_seq <= p->durable_seq || px_raising(p));                /* P5 */
         ASSERT(p->own_first <= p->log.last);                                   /* P6 */
         ASSERT(ballot_cmp(plog_ballot(&p->log, p->log.last), p->ballot) == 0); /* P6 */
     }
     if (p->role == PAXOS_LEADER) {
-        ASSERT(p->chosen >= p->own_first);                             /* P7 */
-        ASSERT(p->log.last - p->chosen <= PAXOS_IN_FLIGHT_MAX);        /* P8 */
+        ASSERT(p->chosen >= p->lead_first);                            /* P7 */
+        ASSERT(p->log.last - p->chosen <= PAXOS_IN_FLIGHT_MAX + 1);    /* P8 */
         ASSERT(out->lease_end <= p->lease_max && !tt_is_void(p->now)); /* P9 */
     } else {
         ASSERT(out->lease_end == 0 && out->lease_start == 0 && out->agreed == 0 &&

@@ -138,8 +138,9 @@ void px_step_down(struct paxos *p, const char *why, int64_t backoff_ns)
     if (p->load_kind == LOAD_ACCEPT)
         p->load_kind = LOAD_NONE;
     /* It will not be used again. Its voters learn that once nothing said under it can be relied on. */
-    if (same_ballot(p->hard.promised, p->ballot) && !px_free(p))
+    if (p->hard.promised.node == p->o.self && !px_free(p))
         p->to_release = true;
+    p->raise = (struct ballot){0, 0};
     px_heard(p);
 }
 
@@ -466,6 +467,11 @@ void px_on_prepare(struct paxos *p, const struct paxos_msg *m)
 
 void px_on_promise(struct paxos *p, struct voter *v, const struct paxos_msg *m)
 {
+    if (p->role == PAXOS_LEADER && px_raising(p) && same_ballot(m->ballot, p->raise)) {
+        px_note_epoch(v, m->epoch);
+        px_raise_promised(p, v, m);
+        return;
+    }
     if (p->role == PAXOS_FOLLOWER || !same_ballot(m->ballot, p->ballot) ||
         (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK))
         return;
@@ -481,7 +487,7 @@ void px_on_promise(struct paxos *p, struct voter *v, const struct paxos_msg *m)
 /* A voter still holds one of our ballots against another node: let it go, if that ballot is history. */
 static void on_nudge(struct paxos *p, struct voter *v, const struct paxos_msg *m)
 {
-    bool in_use = same_ballot(m->promised, p->ballot) &&
+    bool in_use = (same_ballot(m->promised, p->ballot) || same_ballot(m->promised, p->raise)) &&
                   (px_leads(p) || (p->role == PAXOS_CANDIDATE && p->phase != PHASE_ASK));
 
     if (in_use || ballot_cmp(m->promised, p->hard.promised) > 0 || !own_past_over(p))
@@ -507,8 +513,15 @@ void px_on_refuse(struct paxos *p, struct voter *v, const struct paxos_msg *m)
         on_nudge(p, v, m);
         return;
     }
-    if (p->role == PAXOS_FOLLOWER || !same_ballot(m->ballot, p->ballot))
+    if (p->role == PAXOS_FOLLOWER || (!same_ballot(m->ballot, p->ballot) &&
+                                      !(px_raising(p) && same_ballot(m->ballot, p->raise))))
         return;
+    if (p->role == PAXOS_LEADER && m->promised.node == p->o.self)
+        return; /* an accept from before this leader raised its ballot */
+    if (p->role == PAXOS_LEADER && ballot_cmp(m->promised, p->ballot) > 0 && px_lease_holds(p)) {
+        px_raise(p);
+        return;
+    }
     if (ballot_cmp(m->promised, p->ballot) > 0 ||
         (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK &&
          same_ballot(m->promised, p->ballot)))

@@ -51,6 +51,7 @@ struct voter {
     int64_t retry_mono; /* ask again then; 0: when resend_ns is over */
     slot_no last;       /* of its log, by its PROMISE */
     struct ballot last_ballot;
+    int64_t prepared_mono;      /* last PREPARE of a leader that raises its ballot */
     int64_t sent_mono;          /* last message of phase 1, or last accept */
     slot_no match;              /* its log is durable and equal to ours up to here */
     slot_no next;               /* first slot that was not sent */
@@ -112,7 +113,9 @@ struct paxos {
     bool
         to_release; /* the promised ballot is our own and not in use: tell its voters when it may be */
     /* leader */
-    slot_no own_first; /* first slot of the own ballot */
+    struct ballot raise; /* own, higher: phase 1 for it runs while this leader goes on; 0,0: none */
+    slot_no lead_first;  /* first slot of the ballot that this leadership began with */
+    slot_no own_first;   /* first slot of the own ballot */
     tstamp lease_start, lease_end;
     tstamp lease_max; /* largest lease end that any leadership of this run was told */
     tstamp agreed;
@@ -204,6 +207,15 @@ bool px_entries_ok(const struct paxos_msg *m, struct ballot max);
 /* Makes the log equal to the entries, which follow on a slot that is equal already. False: that would cut
  * something that is chosen; nothing was changed. */
 bool px_adopt(struct paxos *p, const struct paxos_entry *entries, size_t n);
+
+void px_lead_entry(struct paxos *p); /* the entry that a ballot begins with */
+
+/* paxos_raise.c */
+bool px_raising(const struct paxos *p);
+void px_raise(
+    struct paxos *p); /* a voter promised a higher ballot: begin, unless that is not possible now */
+void px_raise_promised(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_raise_step(struct paxos *p);
 
 /* paxos_lease.c */
 void px_note_epoch(struct voter *v, uint64_t epoch);

@@ -707,6 +707,37 @@ static void one_way_deaf_node_leaves_a_healthy_leader_alone(void **state)
     cluster_free(c);
 }
 
+static void voter_with_higher_promise_is_won_back_in_place(void **state)
+{
+    struct cluster *c = cluster_new();
+    node_id id = wait_leader(c, 400 * MS);
+    node_id stray = id % N + 1;
+    struct ballot first = c->node[id].out.ballot;
+    tstamp start_ts;
+
+    (void)state;
+    propose_many(c, id, 3);
+    start_ts = c->node[id].out.lease_start;
+    kill_node(c, stray);
+    c->node[stray].hard.promised = (struct ballot){9, stray}; /* of a candidacy that failed */
+    start(c, stray);
+    forget_trace(c);
+    for (int i = 0; i < 400; i++) {
+        run(c, 10 * MS);
+        assert_int_equal(leader(c), id); /* at every moment */
+        if (c->node[id].out.room && i % 10 == 0)
+            (void)propose(c, id, "goes on");
+    }
+    run(c, NS_PER_S);
+    assert_non_null(strstr(c->trace, "raises its ballot to 1"));
+    assert_null(strstr(c->trace, "leader -> follower"));
+    assert_true(ballot_cmp(c->node[id].out.ballot, first) > 0);
+    assert_int_equal(c->node[id].out.lease_start, start_ts);
+    assert_int_equal(ballot_cmp(c->node[stray].out.ballot, c->node[id].out.ballot), 0);
+    assert_logs_equal(c, c->node[id].last);
+    cluster_free(c);
+}
+
 static void idle_cluster_sends_little(void **state)
 {
     struct cluster *c = cluster_new();
@@ -1186,6 +1217,7 @@ int main(void)
         cmocka_unit_test(released_cluster_restarts_without_waiting),
         cmocka_unit_test(returning_node_leaves_a_healthy_leader_alone),
         cmocka_unit_test(one_way_deaf_node_leaves_a_healthy_leader_alone),
+        cmocka_unit_test(voter_with_higher_promise_is_won_back_in_place),
         cmocka_unit_test(idle_cluster_sends_little),
         cmocka_unit_test(promise_leaves_after_its_write),
         cmocka_unit_test(prepare_of_another_waits_for_support_to_lapse),
