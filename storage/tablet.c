@@ -107,7 +107,7 @@ static const struct outcome *find_outcome(const struct outcomes *o, struct txn_i
 {
     const struct outcome *found = outcomes_find(o, id);
 
-    return found != NULL && found->ts >= keep_from(s_max) ? found : NULL;
+    return found != NULL && outcome_ts(found) >= keep_from(s_max) ? found : NULL;
 }
 
 static void keep_slot(struct tablet *t, slot_no slot, tstamp ts)
@@ -149,19 +149,20 @@ static enum status load_state(struct tablet *t, struct bytes row, struct err *er
 static enum status load_outcomes(struct tablet *t, slot_no slot, struct bytes row, struct err *err)
 {
     struct rd r = rd_of(row);
+    struct txn_id id;
     struct outcome o;
-    tstamp ts;
+    tstamp ts, at;
 
     if (rd_u8(&r) != OUTCOMES_FORMAT)
         r.bad = true;
     ts = (tstamp)rd_u64(&r);
     while (!r.bad && rd_left(&r) > 0) {
-        o.id.start = (tstamp)rd_u64(&r);
-        o.id.gateway = rd_u32(&r);
-        o.id.counter = rd_u32(&r);
-        o.ts = (tstamp)rd_u64(&r);
-        o.aborted = rd_u8(&r) != 0;
-        if (r.bad || o.ts <= 0 || o.ts > RECORD_TS_MAX)
+        id.start = (tstamp)rd_u64(&r);
+        id.gateway = rd_u32(&r);
+        id.counter = rd_u32(&r);
+        at = (tstamp)rd_u64(&r);
+        o = outcome_of(id, at, rd_u8(&r) != 0);
+        if (r.bad || at <= 0 || at > RECORD_TS_MAX)
             break;
         outcomes_add(&t->outcomes, &o);
     }
@@ -256,7 +257,7 @@ void tablet_close(struct tablet *t)
 /* Adds to the slot's row and to the fresh ones. False: the id has an outcome already, nothing may change. */
 static bool settle(struct tablet *t, struct apply *a, const struct record *rec)
 {
-    struct outcome o = {.id = rec->id, .ts = rec->ts, .aborted = rec->kind == RECORD_ABORT};
+    struct outcome o = outcome_of(rec->id, rec->ts, rec->kind == RECORD_ABORT);
 
     if (find_outcome(&t->outcomes, rec->id, rec->ts) != NULL ||
         find_outcome(&t->fresh, rec->id, rec->ts) != NULL) {
@@ -272,8 +273,8 @@ static bool settle(struct tablet *t, struct apply *a, const struct record *rec)
     buf_put_u64(&t->slot_row, (uint64_t)o.id.start);
     buf_put_u32(&t->slot_row, o.id.gateway);
     buf_put_u32(&t->slot_row, o.id.counter);
-    buf_put_u64(&t->slot_row, (uint64_t)o.ts);
-    buf_put_u8(&t->slot_row, o.aborted);
+    buf_put_u64(&t->slot_row, (uint64_t)rec->ts);
+    buf_put_u8(&t->slot_row, outcome_aborted(&o));
     return true;
 }
 
@@ -392,7 +393,7 @@ static void accept(struct tablet *t, const struct apply *a)
         const struct outcome_span *s = &t->fresh.spans[i];
 
         for (size_t k = 0; k < s->n_places; k++)
-            if (s->places[k].ts != 0)
+            if (s->places[k].code != 0)
                 outcomes_add(&t->outcomes, &s->places[k]);
     }
     outcomes_forget(&t->outcomes, keep_from(a->state.s_max));
@@ -459,7 +460,7 @@ enum status tablet_outcome(struct tablet *t, struct txn_id id, tstamp *out_ts)
     pthread_mutex_lock(&t->mu);
     o = find_outcome(&t->outcomes, id, atomic_load(&t->applied_ts));
     if (o != NULL)
-        *out_ts = o->aborted ? 0 : o->ts;
+        *out_ts = outcome_aborted(o) ? 0 : outcome_ts(o);
     pthread_mutex_unlock(&t->mu);
     return o != NULL ? ST_OK : ST_NOTFOUND;
 }

@@ -32,7 +32,7 @@ static void insert(struct outcome *places, size_t n_places, const struct outcome
 {
     size_t i = hash_id(add->id) & (n_places - 1);
 
-    while (places[i].ts != 0)
+    while (places[i].code != 0)
         i = (i + 1) & (n_places - 1);
     places[i] = *add;
 }
@@ -43,7 +43,7 @@ static void grow(struct outcome_span *s)
     struct outcome *places = xcalloc(n_places, sizeof *places);
 
     for (size_t i = 0; i < s->n_places; i++)
-        if (s->places[i].ts != 0)
+        if (s->places[i].code != 0)
             insert(places, n_places, &s->places[i]);
     free(s->places);
     s->places = places;
@@ -71,14 +71,14 @@ static struct outcome_span *span_of(struct outcomes *o, tstamp ts)
 
 void outcomes_add(struct outcomes *o, const struct outcome *add)
 {
-    struct outcome_span *s = span_of(o, add->ts);
+    struct outcome_span *s = span_of(o, outcome_ts(add));
 
-    ASSERT(add->ts > 0);
+    ASSERT(outcome_ts(add) > 0);
     if (s->n_used * 3 >= s->n_places * 2)
         grow(s);
     insert(s->places, s->n_places, add);
     s->n_used++;
-    if (add->id.start > add->ts + slack_ns)
+    if (add->id.start > outcome_ts(add) + slack_ns)
         s->early = true;
 }
 
@@ -86,7 +86,7 @@ static const struct outcome *find_in(const struct outcome_span *s, struct txn_id
 {
     size_t mask = s->n_places - 1;
 
-    for (size_t i = hash_id(id) & mask; s->places[i].ts != 0; i = (i + 1) & mask)
+    for (size_t i = hash_id(id) & mask; s->places[i].code != 0; i = (i + 1) & mask)
         if (same_id(s->places[i].id, id))
             return &s->places[i];
     return NULL;
