@@ -13,7 +13,7 @@ file(MAKE_DIRECTORY ${lemon_dir})
 add_custom_command(
   OUTPUT ${lemon_dir}/parse.c ${lemon_dir}/parse.h
   COMMAND ${CMAKE_COMMAND} -E cat ${grammar} > ${lemon_dir}/parse.y
-  COMMAND ${LEMON} -q -l -T${LEMPAR} -d${lemon_dir} ${lemon_dir}/parse.y
+  COMMAND ${LEMON} -q -l -c -T${LEMPAR} -d${lemon_dir} ${lemon_dir}/parse.y
   DEPENDS ${grammar} ${LEMPAR}
   COMMENT "lemon sql/parse.y"
   VERBATIM)
