@@ -63,7 +63,7 @@ static void begin_text(const struct attempt *a, char *sql, size_t size)
     const struct mrd_txn_options *o = a->options;
 
     if (!o->read_only && a->age_ns != 0)
-        (void)snprintf(sql, size, "BEGIN; SET LOCAL transaction_age = %" PRId64, a->age_ns);
+        (void)snprintf(sql, size, "SET transaction_age = %" PRId64 "; BEGIN", a->age_ns);
     else if (!o->read_only)
         (void)snprintf(sql, size, "BEGIN");
     else if (o->as_of_ns != 0)
@@ -75,7 +75,7 @@ static void begin_text(const struct attempt *a, char *sql, size_t size)
         (void)snprintf(sql, size, "BEGIN READ ONLY");
 }
 
-/* Before a retry: the server still has the failed transaction, and knows when it started. */
+/* Before a retry: the session knows when its last transaction started. */
 static void keep_age(struct attempt *a)
 {
     struct mrd_error why = a->c->error;
@@ -83,6 +83,17 @@ static void keep_age(struct attempt *a)
     if (mrd_connected(a->c) && !a->options->read_only && a->age_ns == 0 &&
         show_number(a->c, "SHOW transaction_age", &a->age_ns) != MRD_OK)
         a->age_ns = 0; /* then it starts as a young one */
+    a->c->error = why;
+}
+
+/* The next transaction of the session is a young one again. */
+static void forget_age(struct attempt *a)
+{
+    struct mrd_error why = a->c->error;
+
+    if (a->age_ns != 0 && mrd_connected(a->c) && mrd_txn_state(a->c) == MRD_IDLE)
+        (void)mrd_run(a->c, "SET transaction_age = 0",
+                      NULL); /* if it fails it goes with the session */
     a->c->error = why;
 }
 
@@ -116,9 +127,9 @@ static enum mrd_status once(struct attempt *a, mrd_work work, void *arg)
             st = c->error.status = MRD_UNKNOWN;
     }
     if (st != MRD_OK) {
+        roll_back(c);
         if (st == MRD_RETRY)
             keep_age(a);
-        roll_back(c);
     }
     return st;
 }
@@ -138,11 +149,13 @@ enum mrd_status mrd_transaction(struct mrd_conn *c, const struct mrd_txn_options
     for (;;) {
         st = once(&a, work, arg);
         if ((st != MRD_RETRY && st != MRD_LOST) || mono_ns() > a.deadline_ns)
-            return st;
+            break;
         wait_a_little(&a);
         if (st == MRD_LOST)
             (void)mrd_reconnect(c); /* if no node answers, the next attempt says MRD_LOST again */
     }
+    forget_age(&a);
+    return st;
 }
 
 enum mrd_status mrd_commit_timestamp(struct mrd_conn *c, int64_t *out_ns)
