@@ -155,8 +155,8 @@ out:
     return st;
 }
 
-static enum status to_numeric(const struct func_env *env, const struct datum *in,
-                              struct arena *mem, struct datum *out, struct err *err)
+static enum status to_numeric(const struct func_env *env, const struct datum *in, struct arena *mem,
+                              struct datum *out, struct err *err)
 {
     struct datum d = {.type = TYPE_NUMERIC};
     enum status st = ST_OK;
@@ -195,8 +195,8 @@ static enum status to_text(const struct func_env *env, const struct datum *in, s
     return ST_OK;
 }
 
-static enum status to_varchar(const struct func_env *env, const struct datum *in,
-                              struct arena *mem, struct datum *out, struct err *err)
+static enum status to_varchar(const struct func_env *env, const struct datum *in, struct arena *mem,
+                              struct datum *out, struct err *err)
 {
     enum status st = to_text(env, in, mem, out, err);
 
@@ -224,8 +224,8 @@ static enum status as_text(const struct func_env *env, const struct datum *in, s
     return relabel_to(TYPE_TEXT, in, out);
 }
 
-static enum status as_varchar(const struct func_env *env, const struct datum *in,
-                              struct arena *mem, struct datum *out, struct err *err)
+static enum status as_varchar(const struct func_env *env, const struct datum *in, struct arena *mem,
+                              struct datum *out, struct err *err)
 {
     (void)env;
     (void)mem;
@@ -274,25 +274,25 @@ struct entry {
     enum cast_context least;
 };
 
-#define ENTRY(from, to, least, fn)                                                                 \
-    {                                                                                              \
-        {TYPE_##from, TYPE_##to, false, true, fn}, CAST_##least                                    \
+#define ENTRY(from, to, least, fn)                              \
+    {                                                           \
+        {TYPE_##from, TYPE_##to, false, true, fn}, CAST_##least \
     }
-#define RELABEL(from, to, fn)                                                                      \
-    {                                                                                              \
-        {TYPE_##from, TYPE_##to, true, true, fn}, CAST_IMPLICIT                                    \
+#define RELABEL(from, to, fn)                                   \
+    {                                                           \
+        {TYPE_##from, TYPE_##to, true, true, fn}, CAST_IMPLICIT \
     }
 /* Depends on the session's zone, or on the clock ('now'). */
-#define STABLE(from, to, least, fn)                                                                \
-    {                                                                                              \
-        {TYPE_##from, TYPE_##to, false, false, fn}, CAST_##least                                   \
+#define STABLE(from, to, least, fn)                              \
+    {                                                            \
+        {TYPE_##from, TYPE_##to, false, false, fn}, CAST_##least \
     }
 /* Through text, from each string type; untyped literals implicitly. */
-#define FROM_TEXT(to, fn)                                                                          \
-    ENTRY(UNKNOWN, to, IMPLICIT, fn), ENTRY(TEXT, to, EXPLICIT, fn),                               \
+#define FROM_TEXT(to, fn)                                            \
+    ENTRY(UNKNOWN, to, IMPLICIT, fn), ENTRY(TEXT, to, EXPLICIT, fn), \
         ENTRY(VARCHAR, to, EXPLICIT, fn), ENTRY(BPCHAR, to, EXPLICIT, fn)
-#define TO_TEXT(from)                                                                              \
-    ENTRY(from, TEXT, ASSIGNMENT, to_text), ENTRY(from, VARCHAR, ASSIGNMENT, to_varchar),          \
+#define TO_TEXT(from)                                                                     \
+    ENTRY(from, TEXT, ASSIGNMENT, to_text), ENTRY(from, VARCHAR, ASSIGNMENT, to_varchar), \
         ENTRY(from, BPCHAR, ASSIGNMENT, to_bpchar)
 
 /* PostgreSQL's pg_cast for our types; a pair stands once. */
@@ -363,13 +363,11 @@ static const struct entry casts[] = {
     STABLE(BPCHAR, TIMESTAMPTZ, EXPLICIT, in_timestamptz),
 };
 
-#define SAME(t)                                                                                    \
-    [TYPE_##t] = {                                                                                 \
-        TYPE_##t, TYPE_##t, true, true, as_is                                                      \
-    }
+#define SAME(t) [TYPE_##t] = {TYPE_##t, TYPE_##t, true, true, as_is}
 static const struct cast same[TYPE_COUNT] = {
-    SAME(UNKNOWN), SAME(BOOL), SAME(INT2),    SAME(INT4),   SAME(INT8),  SAME(FLOAT4),      SAME(FLOAT8),
-    SAME(NUMERIC), SAME(TEXT), SAME(VARCHAR), SAME(BPCHAR), SAME(BYTEA), SAME(TIMESTAMPTZ),
+    SAME(UNKNOWN), SAME(BOOL),   SAME(INT2),        SAME(INT4), SAME(INT8),
+    SAME(FLOAT4),  SAME(FLOAT8), SAME(NUMERIC),     SAME(TEXT), SAME(VARCHAR),
+    SAME(BPCHAR),  SAME(BYTEA),  SAME(TIMESTAMPTZ),
 };
 
 const struct cast *cast_find(enum sql_type from, enum sql_type to, enum cast_context context)

@@ -83,14 +83,15 @@ static enum status timestamp_in(int64_t wire, int64_t *out, struct err *err)
         *out = wire;
         return ST_OK;
     }
-    if (wire > TIMESTAMP_MAX - TIMESTAMP_PG_EPOCH_US || wire < TIMESTAMP_MIN - TIMESTAMP_PG_EPOCH_US)
+    if (wire > TIMESTAMP_MAX - TIMESTAMP_PG_EPOCH_US ||
+        wire < TIMESTAMP_MIN - TIMESTAMP_PG_EPOCH_US)
         return err_set(err, ST_REJECT, SQLSTATE_DATETIME_FIELD_OVERFLOW, "timestamp out of range");
     *out = wire + TIMESTAMP_PG_EPOCH_US;
     return ST_OK;
 }
 
-static enum status text_in(enum sql_type t, struct bytes wire, struct arena *mem,
-                           struct datum *out, struct err *err)
+static enum status text_in(enum sql_type t, struct bytes wire, struct arena *mem, struct datum *out,
+                           struct err *err)
 {
     enum status st = t == TYPE_BYTEA ? ST_OK : utf8_check(wire, err);
 

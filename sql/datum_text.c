@@ -48,16 +48,15 @@ static struct bytes float_text(double v, bool single, struct arena *mem)
     digits[n] = '\0';
     if (exp < -4 || exp >= (single ? 6 : 15))
         return bytes_str(arena_printf(mem, "%s%c%s%se%c%02d", signbit(v) ? "-" : "", digits[0],
-                                      n > 1 ? "." : "", digits + 1, exp < 0 ? '-' : '+',
-                                      abs(exp)));
+                                      n > 1 ? "." : "", digits + 1, exp < 0 ? '-' : '+', abs(exp)));
     if (exp < 0)
         return bytes_str(
             arena_printf(mem, "%s0.%.*s%s", signbit(v) ? "-" : "", -exp - 1, "00000", digits));
     if (n <= (size_t)exp + 1)
         return bytes_str(arena_printf(mem, "%s%s%.*s", signbit(v) ? "-" : "", digits,
                                       exp + 1 - (int)n, "0000000000000000000"));
-    return bytes_str(arena_printf(mem, "%s%.*s.%s", signbit(v) ? "-" : "", exp + 1, digits,
-                                  digits + exp + 1));
+    return bytes_str(
+        arena_printf(mem, "%s%.*s.%s", signbit(v) ? "-" : "", exp + 1, digits, digits + exp + 1));
 }
 
 static struct bytes int_text(int64_t i, struct arena *mem)
@@ -270,9 +269,8 @@ static enum status bytea_hex_in(struct bytes t, struct arena *mem, struct bytes 
 
 static bool is_octal(struct bytes t, size_t at)
 {
-    return at + 3 < t.len && t.ptr[at + 1] >= '0' && t.ptr[at + 1] <= '3' &&
-           t.ptr[at + 2] >= '0' && t.ptr[at + 2] <= '7' && t.ptr[at + 3] >= '0' &&
-           t.ptr[at + 3] <= '7';
+    return at + 3 < t.len && t.ptr[at + 1] >= '0' && t.ptr[at + 1] <= '3' && t.ptr[at + 2] >= '0' &&
+           t.ptr[at + 2] <= '7' && t.ptr[at + 3] >= '0' && t.ptr[at + 3] <= '7';
 }
 
 static enum status bytea_in(struct bytes t, struct arena *mem, struct bytes *out, struct err *err)
@@ -333,8 +331,8 @@ enum status datum_input(enum sql_type t, struct bytes text, const struct func_en
         TRY(bytea_in(text, mem, &d.s, err));
         break;
     case TYPE_TIMESTAMPTZ:
-        TRY(timestamp_from_text(text, env == NULL ? 0 : env->zone_s,
-                                env == NULL ? 0 : env->txn_us, &d.i, err));
+        TRY(timestamp_from_text(text, env == NULL ? 0 : env->zone_s, env == NULL ? 0 : env->txn_us,
+                                &d.i, err));
         break;
     case TYPE_COUNT:
         ASSERT(!"a type with an input function");

@@ -8,7 +8,12 @@
 
 #include "sql/numeric.h"
 
-enum numeric_kind { NUMERIC_NINF, NUMERIC_FINITE, NUMERIC_PINF, NUMERIC_NAN }; /* in order of value */
+enum numeric_kind {
+    NUMERIC_NINF,
+    NUMERIC_FINITE,
+    NUMERIC_PINF,
+    NUMERIC_NAN
+}; /* in order of value */
 
 struct numeric {
     enum numeric_kind kind;

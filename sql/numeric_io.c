@@ -150,9 +150,7 @@ enum status numeric_from_text(struct bytes text, struct arena *mem, const struct
 
 static struct bytes special_text(enum numeric_kind kind)
 {
-    return bytes_str(kind == NUMERIC_NAN    ? "NaN"
-                     : kind == NUMERIC_PINF ? "Infinity"
-                                            : "-Infinity");
+    return bytes_str(kind == NUMERIC_NAN ? "NaN" : kind == NUMERIC_PINF ? "Infinity" : "-Infinity");
 }
 
 struct bytes numeric_text(const struct numeric *v, struct arena *mem)
@@ -318,7 +316,13 @@ damaged:
 
 /* PostgreSQL's wire: counts of base-10000 digits, weight of the first, sign, display scale, digits. */
 
-enum { WIRE_POS = 0x0000, WIRE_NEG = 0x4000, WIRE_NAN = 0xC000, WIRE_PINF = 0xD000, WIRE_NINF = 0xF000 };
+enum {
+    WIRE_POS = 0x0000,
+    WIRE_NEG = 0x4000,
+    WIRE_NAN = 0xC000,
+    WIRE_PINF = 0xD000,
+    WIRE_NINF = 0xF000
+};
 
 static void put_be16(struct buf *out, int v)
 {

@@ -269,9 +269,8 @@ enum status numeric_fit(const struct numeric *v, int precision, int scale, struc
     }
     (void)err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow");
     if (v->kind != NUMERIC_FINITE)
-        return err_detail(
-            err, "A field with precision %d, scale %d cannot hold an infinite value.", precision,
-            scale);
+        return err_detail(err, "A field with precision %d, scale %d cannot hold an infinite value.",
+                          precision, scale);
     return err_detail(err,
                       "A field with precision %d, scale %d must round to an absolute value less "
                       "than %s%.0d.",
@@ -396,7 +395,7 @@ enum status numeric_power(const struct numeric *a, const struct numeric *b, stru
         TRY(to_long_double(a, &x, err));
         TRY(to_long_double(b, &y, err));
         x = powl(x, y);
-        *out = isnan(x) ? numeric_special(NUMERIC_NAN, mem)
+        *out = isnan(x)   ? numeric_special(NUMERIC_NAN, mem)
                : isinf(x) ? inf(x < 0 ? -1 : 1, mem)
                           : numeric_from_int((int64_t)x, mem);
         return ST_OK;

@@ -67,8 +67,7 @@ static enum status out_of_range(struct err *err)
     return err_set(err, ST_REJECT, SQLSTATE_DATETIME_FIELD_OVERFLOW, "timestamp out of range");
 }
 
-enum status civil_to_timestamp(const struct civil *c, int32_t zone_s, int64_t *out,
-                               struct err *err)
+enum status civil_to_timestamp(const struct civil *c, int32_t zone_s, int64_t *out, struct err *err)
 {
     int64_t year = c->year + (c->month - 1) / 12;
     int month = (c->month - 1) % 12;
