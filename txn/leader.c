@@ -17,6 +17,8 @@ void leader_unlock_mu(struct leader *l)
     pthread_mutex_unlock(&l->mu);
 }
 
+static void end_term_locked(struct leader *l);
+
 struct leader *leader_new(const struct leader_options *opts)
 {
     struct leader *l = xcalloc(1, sizeof *l);
@@ -48,14 +50,9 @@ void leader_free(struct leader *l)
     if (l == NULL)
         return;
     leader_lock_mu(l);
-    lcommit_lost_locked(l);
-    while (l->commits != NULL) { /* chosen, and never applied: the store has stopped */
-        struct lcommit *c = l->commits;
-
-        l->commits = c->next;
-        lcommit_free(c);
-    }
+    end_term_locked(l);
     leader_unlock_mu(l);
+    lcommit_forsaken(l);
     ASSERT(l->events == NULL);
     idmap_fini(&l->txns);
     idmap_fini(&l->flight);
@@ -383,6 +380,33 @@ static void drop_silent(void *arg, struct idnode *n)
         return;
     metric_add(s->l->m_expired, 1);
     leader_drop_locked(s->l, x);
+}
+
+struct lost_gateway {
+    struct leader *l;
+    node_id gateway;
+};
+
+static void drop_of_gateway(void *arg, struct idnode *n)
+{
+    struct lost_gateway *lost = arg;
+    struct ltxn *x = KEYTREE_OWNER(n, struct ltxn, node);
+
+    if (x->gateway != lost->gateway || x->commit != NULL)
+        return;
+    metric_add(lost->l->m_expired, 1);
+    leader_drop_locked(lost->l, x);
+}
+
+void leader_gateway_lost(struct leader *l, node_id gateway)
+{
+    struct lost_gateway lost = {l, gateway};
+
+    if (gateway == l->o.node)
+        return;
+    leader_lock_mu(l);
+    idmap_each(&l->txns, drop_of_gateway, &lost);
+    leader_unlock_mu(l);
 }
 
 void leader_tick(struct leader *l, int64_t mono_ns)

@@ -49,6 +49,8 @@ void leader_free(struct leader *l); /* the group has stopped; NULL is fine */
 void leader_upcalls(struct leader *l, struct group_upcalls *out);
 /* Every 100 ms or so: silent gateways, lapsed leases, deadlines of waits. */
 void leader_tick(struct leader *l, int64_t mono_ns);
+/* The gateway's process is gone, or cannot be reached: its transactions end at once. */
+void leader_gateway_lost(struct leader *l, node_id gateway);
 void leader_stop(struct leader *l);     /* wakes all that is parked; it then fails with 57P01 */
 uint64_t leader_term(struct leader *l); /* 0: does not lead */
 
@@ -125,7 +127,7 @@ struct leader_commit {
         *writes; /* by key, each once; good until the call that does not park returns */
     size_t n_writes;
     size_t n_locked; /* the leader's; begin with 0 */
-    /* Runs once, if and only if the call returned ST_OK without parking; on any thread. */
+    /* Runs once, if and only if the call returned ST_OK without parking; on any thread, also before it returns. */
     void (*done)(void *arg, enum status st, tstamp s, const struct err *err);
     void *done_arg;
 };

@@ -84,6 +84,22 @@ void lcommit_lost_locked(struct leader *l)
     }
 }
 
+void lcommit_forsaken(struct leader *l)
+{
+    while (l->commits != NULL) {
+        struct lcommit *c = l->commits;
+        struct err err;
+
+        l->commits = c->next;
+        if (c->state == LCOMMIT_PROPOSED && c->done != NULL) {
+            (void)err_set(&err, ST_UNKNOWN, SQLSTATE_STATEMENT_COMPLETION_UNKNOWN,
+                          "the node stopped while the commit was on its way");
+            c->done(c->done_arg, ST_UNKNOWN, c->cmd.ts, &err);
+        }
+        lcommit_free(c);
+    }
+}
+
 static struct lcommit *lcommit_of(struct command *cmd)
 {
     return (struct lcommit *)cmd;
@@ -242,6 +258,9 @@ static enum status take_locks(struct leader *l, struct leader_ref *ref, struct l
     do {
         leader_lock_mu(l);
         st = find_locked(l, ref, c->blind, &x, err);
+        /* A schema change that is asked for again, frozen meanwhile, has all its locks. */
+        if (st == ST_OK && x->owner.state == LOCK_OWNER_PROTECTED && x->commit == NULL)
+            c->n_locked = c->n_writes;
         for (int i = 0;
              st == ST_OK && !w->parked && c->n_locked < c->n_writes && i < LOCKS_PER_SECTION; i++) {
             st = leader_acquire_locked(l, x, c->writes[c->n_locked].key, bytes_of(NULL, 0),
@@ -300,13 +319,39 @@ static struct lcommit *commit_new(struct leader *l, const struct leader_commit *
     return lc;
 }
 
+/* Somebody may have asked for the id and been told that it will never be committed, or it has been. */
+static enum status still_open_locked(struct leader *l, const struct leader_commit *c,
+                                     struct err *err)
+{
+    struct tablet *tablet = group_tablet(l->o.group);
+    tstamp s;
+
+    if (idmap_get(&l->flight, c->id) != NULL)
+        return err_set(err, ST_RETRY, SQLSTATE_SERIALIZATION_FAILURE,
+                       "the same commit, or its end, is under way");
+    if (tablet_outcome(tablet, c->id, &s) == ST_OK && s != 0)
+        return err_set(err, ST_UNKNOWN, SQLSTATE_STATEMENT_COMPLETION_UNKNOWN,
+                       "a transaction of the same id was committed meanwhile");
+    if (tablet_outcome(tablet, c->id, &s) == ST_OK || c->id.start < tablet_outcome_floor(tablet))
+        return err_set(err, ST_ABORT, SQLSTATE_SERIALIZATION_FAILURE,
+                       "could not serialize access: the transaction was given up");
+    return ST_OK;
+}
+
+/* The version that it was planned under is compared under the same lock, so its lease reaches to the cap. */
+static tstamp until_of(const struct leader *l, const struct leader_ref *ref,
+                       const struct leader_commit *c)
+{
+    return ref->schema_from >= 0 && l->schema.cap > c->until ? l->schema.cap : c->until;
+}
+
 static enum status propose_locked(struct leader *l, struct leader_ref *ref, struct leader_commit *c,
                                   struct lcommit *lc, tstamp at_least, struct leader_wait *w,
                                   struct err *err)
 {
     struct record rec = {.kind = RECORD_COMMIT,
                          .id = c->id,
-                         .until = c->until,
+                         .until = until_of(l, ref, c),
                          .flags = c->schema ? RECORD_SCHEMA : 0,
                          .writes = c->writes,
                          .n_writes = c->n_writes};
@@ -314,10 +359,12 @@ static enum status propose_locked(struct leader *l, struct leader_ref *ref, stru
     enum status st;
 
     TRY(find_locked(l, ref, c->blind, &x, err));
-    if (x->commit != NULL || idmap_get(&l->flight, c->id) != NULL) {
-        st = err_set(err, ST_RETRY, SQLSTATE_SERIALIZATION_FAILURE, "the same commit is under way");
+    if (x->commit != NULL) {
+        st = err_set(err, ST_RETRY, SQLSTATE_SERIALIZATION_FAILURE,
+                     "a commit of the transaction is under way");
         goto out;
     }
+    TRY(still_open_locked(l, c, err));
     if (l->schema.change == CHANGE_PROPOSED) { /* which version comes first is being decided */
         leader_park_event_locked(l, w, 0);
         goto out;

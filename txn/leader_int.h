@@ -109,6 +109,8 @@ enum status lcommit_propose_locked(struct leader *l, struct lcommit *c, struct r
                                    tstamp at_least, struct err *err) MRD_CHECKED;
 void lcommit_free(struct lcommit *c);       /* not proposed, or ended and out of the list */
 void lcommit_lost_locked(struct leader *l); /* the term is over */
+/* The store has stopped for good: those without a last callback get it, and all are freed. */
+void lcommit_forsaken(struct leader *l);
 enum status leader_start_close_locked(struct leader *l, tstamp t, struct err *err) MRD_CHECKED;
 
 /* leader_schema.c */
