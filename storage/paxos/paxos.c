@@ -395,7 +395,7 @@ static void finish_step(struct paxos *p, struct paxos_out *out)
     out->agreed = leads ? p->agreed : 0;
     out->won = p->won;
     out->lost = p->lost;
-    out->released = p->stopping && p->role == PAXOS_FOLLOWER && !p->to_release;
+    out->released = p->stopping && p->role == PAXOS_FOLLOWER && !p->to_release && !px_lingers(p);
     out->wake_mono_ns = wake_at(p);
 }
 

@@ -73,18 +73,18 @@ enum paxos_role {
 enum paxos_msg_kind {
     PAXOS_PREPARE = 1, /* ballot; last slot and ballot of the candidate */
     PAXOS_PROMISE,     /* ballot; last slot and ballot of the voter; epoch; chosen */
-    PAXOS_REFUSE,      /* ballot refused; `promised` says what stands, retry_ns when to try again (0 unknown).
+    PAXOS_REFUSE, /* ballot refused; `promised` says what stands, retry_ns when to try again (0 unknown).
                           Answer to FETCH: its slot; the entries are no longer there */
-    PAXOS_FETCH,       /* ballot; the candidate wants entries from `slot` on, or from where its log (prev_slot,
+    PAXOS_FETCH, /* ballot; the candidate wants entries from `slot` on, or from where its log (prev_slot,
                           prev_ballot; equal up to chosen) begins to differ */
-    PAXOS_LOG,         /* ballot; entries for a FETCH */
-    PAXOS_ACCEPT,      /* ballot; prev_slot, prev_ballot; entries (none: a heartbeat); chosen */
-    PAXOS_ACK,         /* ballot; slot: log durable and equal to the leader's up to here; epoch */
-    PAXOS_NACK,        /* ballot; slot: last slot that may match: send from slot + 1 */
-    PAXOS_RELEASE,     /* ballot: its owner gives up its lease; nothing more will be assigned under it */
-    PAXOS_ASK,         /* would you promise this ballot? Nothing is written; keeps a returning node from
+    PAXOS_LOG,     /* ballot; entries for a FETCH */
+    PAXOS_ACCEPT,  /* ballot; prev_slot, prev_ballot; entries (none: a heartbeat); chosen */
+    PAXOS_ACK,     /* ballot; slot: log durable and equal to the leader's up to here; epoch */
+    PAXOS_NACK,    /* ballot; slot: last slot that may match: send from slot + 1 */
+    PAXOS_RELEASE, /* ballot: its owner gives up its lease; nothing more will be assigned under it */
+    PAXOS_ASK,     /* would you promise this ballot? Nothing is written; keeps a returning node from
                           disturbing a leader that others still support. Fields as PREPARE */
-    PAXOS_WILLING      /* answer to ASK: yes */
+    PAXOS_WILLING  /* answer to ASK: yes */
 };
 
 struct paxos_msg {
@@ -92,19 +92,20 @@ struct paxos_msg {
     group_id group;
     node_id from, to;
     struct ballot ballot;
-    slot_no slot;           /* PREPARE, PROMISE: last slot; FETCH: first wanted; ACK, NACK: see above;
+    slot_no slot;       /* PREPARE, PROMISE: last slot; FETCH: first wanted; ACK, NACK: see above;
                                ACCEPT: every voter's log is durable and equal up to here */
-    struct ballot last;     /* PREPARE, PROMISE: ballot of the last entry */
-    slot_no prev_slot;      /* ACCEPT, LOG */
+    struct ballot last; /* PREPARE, PROMISE: ballot of the last entry */
+    slot_no prev_slot;  /* ACCEPT, LOG */
     struct ballot prev_ballot;
-    slot_no chosen;         /* ACCEPT, PROMISE, ACK: known chosen by the sender */
-    uint64_t epoch;         /* PROMISE, ACK: epoch of the sender's support for the ballot's owner; 0 none */
+    slot_no chosen; /* ACCEPT, PROMISE, ACK: known chosen by the sender */
+    uint64_t epoch; /* PROMISE, ACK: epoch of the sender's support for the ballot's owner; 0 none */
     struct ballot promised; /* REFUSE */
     int64_t retry_ns;       /* REFUSE */
-    struct tt_interval time; /* the sender's interval, set by the core from in.now. Who holds a message back
+    struct tt_interval
+        time;        /* the sender's interval, set by the core from in.now. Who holds a message back
                                 until a write is durable may renew it then, but not if it is void: that says
                                 that the sender disagrees with the receiver's clock */
-    int64_t mono_ns;        /* receiver: when it arrived; not on the wire */
+    int64_t mono_ns; /* receiver: when it arrived; not on the wire */
     const struct paxos_entry *entries;
     size_t n_entries;
 };
@@ -112,16 +113,18 @@ struct paxos_msg {
 struct paxos_options {
     group_id group;
     node_id self;
-    const node_id *voters; /* copied; self is among them (learners and witnesses come with reconfiguration) */
+    const node_id
+        *voters; /* copied; self is among them (learners and witnesses come with reconfiguration) */
     size_t n_voters;
     uint64_t seed;
     /* Silence after which a candidate may ask; a heartbeat's time is added where a leader was heard. The
      * lease holds elections back, so these may be short: lease / 20 and 3 * lease / 20 do well. */
     int64_t election_min_ns, election_max_ns;
-    int64_t heartbeat_ns;    /* empty accepts when there is nothing else to send */
-    int64_t resend_ns;       /* repeat what was not answered */
+    int64_t heartbeat_ns;         /* empty accepts when there is nothing else to send */
+    int64_t resend_ns;            /* repeat what was not answered */
     int64_t contradiction_cap_ns; /* 0 */
-    size_t cache_bytes;      /* payloads kept in memory behind `chosen`; older ones are asked of the shell */
+    size_t
+        cache_bytes; /* payloads kept in memory behind `chosen`; older ones are asked of the shell */
     /* Deliberate bugs, test builds only (tests/sim lists them). */
     bool bug_accept_without_promise_check, bug_ack_before_sync, bug_adopt_slot_by_slot;
     void (*trace)(void *arg, const char *line); /* NULL: none */
@@ -131,11 +134,11 @@ struct paxos_options {
 /* What the log and the last run left. */
 struct paxos_start {
     struct paxos_hard hard;
-    slot_no first;            /* first slot that is stored; last + 1 if none is */
-    struct ballot before;     /* ballot of slot first - 1 (0,0 if first is 1) */
+    slot_no first;                     /* first slot that is stored; last + 1 if none is */
+    struct ballot before;              /* ballot of slot first - 1 (0,0 if first is 1) */
     const struct paxos_entry *entries; /* all stored entries, in order; payload may be empty with */
-    size_t n_entries;         /*   payload.ptr NULL when the shell keeps them on disk (LOAD) */
-    slot_no applied;          /* chosen for sure: what the tablet has applied */
+    size_t n_entries; /*   payload.ptr NULL when the shell keeps them on disk (LOAD) */
+    slot_no applied;  /* chosen for sure: what the tablet has applied */
 };
 
 enum paxos_in_kind {
@@ -145,7 +148,7 @@ enum paxos_in_kind {
     PAXOS_IN_DURABLE,  /* durable_seq: every write up to this number is synced */
     PAXOS_IN_LOADED,   /* load_for, entries: answer to out.load */
     PAXOS_IN_CAMPAIGN, /* try to lead now (tests, leader preference) */
-    PAXOS_IN_RELEASE,  /* used: clean stop. Assign nothing more, release the voters once all is chosen and
+    PAXOS_IN_RELEASE, /* used: clean stop. Assign nothing more, release the voters once all is chosen and
                           `used` has surely passed; out.released says when. It never campaigns again */
     PAXOS_IN_TRUNCATED /* slot: the shell dropped entries up to and including it */
 };
@@ -165,7 +168,8 @@ struct paxos_in {
             size_t n_entries;
         } loaded;
         slot_no slot;
-        tstamp used; /* highest timestamp that was assigned or promised; 0 unknown: the end of the lease */
+        tstamp
+            used; /* highest timestamp that was assigned or promised; 0 unknown: the end of the lease */
     };
 };
 
@@ -185,28 +189,31 @@ struct paxos_out {
     const struct paxos_send *send;
     size_t n_send;
 
-    slot_no chosen;  /* acknowledge up to here (durable on a majority, perhaps not yet on this node) */
-    slot_no apply;   /* apply up to here: chosen, and durable in this node's log */
-    slot_no everywhere; /* durable on every voter up to here, as far as is known: while there are no snapshots,
+    slot_no
+        chosen; /* acknowledge up to here (durable on a majority, perhaps not yet on this node) */
+    slot_no apply; /* apply up to here: chosen, and durable in this node's log */
+    slot_no
+        everywhere; /* durable on every voter up to here, as far as is known: while there are no snapshots,
                            the log must not be truncated beyond it */
-    struct {         /* payloads wanted from the shell's log: PAXOS_IN_LOADED answers. node 0: none */
+    struct { /* payloads wanted from the shell's log: PAXOS_IN_LOADED answers. node 0: none */
         node_id node;
         slot_no from, to;
     } load;
 
     enum paxos_role role;
-    struct ballot ballot;  /* promised; own while it leads */
-    node_id leader;        /* best guess, 0 unknown */
-    bool room;             /* leader, lease holds, fewer than two slots in flight */
-    slot_no last;          /* of the log; right after PROPOSE: the slot that the batch got */
-    tstamp lease_start;    /* leader: every timestamp must be above; fixed for the ballot */
-    tstamp lease_end;      /* leader: no timestamp, no promise above; 0 otherwise. It may be in the past */
-    tstamp agreed;         /* leader: a majority of clocks says that this has passed, as of mono_ns of the
+    struct ballot ballot; /* promised; own while it leads */
+    node_id leader;       /* best guess, 0 unknown */
+    bool room;            /* leader, lease holds, fewer than two slots in flight */
+    slot_no last;         /* of the log; right after PROPOSE: the slot that the batch got */
+    tstamp lease_start;   /* leader: every timestamp must be above; fixed for the ballot */
+    tstamp
+        lease_end;  /* leader: no timestamp, no promise above; 0 otherwise. It may be in the past */
+    tstamp agreed;  /* leader: a majority of clocks says that this has passed, as of mono_ns of the
                               step: add the monotonic time since (less 1/4096 of it). 0 unknown */
-    bool won, lost;        /* in this step: became PAXOS_LEADER / ceased to be it. They alone delimit a
+    bool won, lost; /* in this step: became PAXOS_LEADER / ceased to be it. They alone delimit a
                               leadership: `ballot` may rise within one */
-    bool released;         /* after PAXOS_IN_RELEASE: nothing holds the voters any more, the node may go */
-    int64_t wake_mono_ns;  /* want a TICK no later than this */
+    bool released;  /* after PAXOS_IN_RELEASE: nothing holds the voters any more, the node may go */
+    int64_t wake_mono_ns; /* want a TICK no later than this */
 };
 
 struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_start *start,

@@ -144,16 +144,30 @@ void px_step_down(struct paxos *p, const char *why, int64_t backoff_ns)
     px_heard(p);
 }
 
-static void release_voters(struct paxos *p)
+bool px_lingers(const struct paxos *p)
+{
+    return p->mono < p->linger_mono && p->hard.promised.node == p->o.self;
+}
+
+static void say_release(struct paxos *p)
 {
     struct paxos_msg m = {.kind = PAXOS_RELEASE, .ballot = p->hard.promised};
 
-    ASSERT(p->hard.promised.node == p->o.self && px_own_lapsed(p)); /* P10 */
-    px_trace(p, "n%u releases %llu.%u", p->o.self, (unsigned long long)m.ballot.round,
-             m.ballot.node);
     for (size_t i = 0; i < p->n_voters; i++)
         if (&p->voters[i] != p->self)
             px_send(p, p->voters[i].node, m, 0);
+    p->released_mono = p->mono;
+}
+
+static void release_voters(struct paxos *p)
+{
+    struct ballot b = p->hard.promised;
+
+    ASSERT(b.node == p->o.self && px_own_lapsed(p)); /* P10 */
+    px_trace(p, "n%u releases %llu.%u", p->o.self, (unsigned long long)b.round, b.node);
+    say_release(p);
+    if (p->stopping) /* a lost word would cost the others a lease; and they can use this vote */
+        p->linger_mono = p->mono + 2 * p->o.resend_ns;
     px_begin_write(p);
     p->hard.released = p->hard.promised;
     p->hard_seq = p->step_write;
@@ -201,6 +215,8 @@ void px_follow(struct paxos *p)
 
     if (p->to_release && own_past_over(p))
         release_voters(p);
+    else if (p->stopping && px_lingers(p) && p->mono - p->released_mono >= p->o.resend_ns)
+        say_release(p);
     eligible = !p->stopping && silent && (p->campaign || p->mono >= p->not_before_mono) &&
                px_may_promise(p, next, &retry_ns);
     if (!eligible)
@@ -233,7 +249,7 @@ int64_t px_follow_wake(struct paxos *p)
     if (wake < bound)
         wake = bound;
     if (p->stopping)
-        wake = p->mono + NS_PER_S;
+        wake = p->mono + (px_lingers(p) ? p->o.resend_ns : NS_PER_S);
     /* Due, and still not eligible: the clock does not let us; no reason to spin. */
     return wake > p->mono ? wake : p->mono + UNSURE_RETRY_NS;
 }

@@ -123,6 +123,8 @@ struct paxos {
     int64_t giveup_mono; /* recovering: step down if not done by then */
     bool stopping;       /* after PAXOS_IN_RELEASE, for good */
     tstamp stop_used;
+    int64_t linger_mono;   /* stopping: stay until then, to vote and to say RELEASE once more */
+    int64_t released_mono; /* when it was said last */
 
     /* one payload request to the shell at a time */
     enum load_for load_kind;
@@ -161,6 +163,7 @@ bool px_leads(const struct paxos *p); /* recovering or leader */
 void px_promise(struct paxos *p, struct ballot b);
 /* May this voter promise b, or take an accept of it? *out_retry_ns: when to ask again if it may not. */
 bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns);
+bool px_lingers(const struct paxos *p); /* stopping, and still good for something */
 /* The epoch of our support for the owner of the promised ballot, for an answer under it; from now on it binds. */
 uint64_t px_bind(struct paxos *p);
 void px_refuse(struct paxos *p, node_id to, struct ballot b, int64_t retry_ns);

@@ -30,15 +30,15 @@ struct support;
 
 struct support_options {
     node_id self;
-    uint64_t incarnation;        /* grows with every start */
-    const node_id *peers;        /* other nodes; copied */
+    uint64_t incarnation; /* grows with every start */
+    const node_id *peers; /* other nodes; copied */
     size_t n_peers;
-    int64_t lease_ns;            /* length given and asked for; 2 s by default */
-    int64_t renew_ns;            /* ask again this long after the last request; lease / 4 */
-    int64_t sync_age_max_ns;     /* support is given only if a sync succeeded so recently; lease */
-    bool store_is_new;           /* never ran before: it can have given nothing, so it is not quiet */
-    int64_t longest_lease_ns;    /* longest that this cluster was ever configured with */
-    int64_t bound_cap_ns;        /* largest clock bound that is accepted at all */
+    int64_t lease_ns;         /* length given and asked for; 2 s by default */
+    int64_t renew_ns;         /* ask again this long after the last request; lease / 4 */
+    int64_t sync_age_max_ns;  /* support is given only if a sync succeeded so recently; lease */
+    bool store_is_new;        /* never ran before: it can have given nothing, so it is not quiet */
+    int64_t longest_lease_ns; /* longest that this cluster was ever configured with */
+    int64_t bound_cap_ns;     /* largest clock bound that is accepted at all */
     /* Deliberate bugs, test builds only (tests/sim lists them). */
     bool bug_lease_too_long, bug_no_restart_wait;
 };
@@ -48,11 +48,11 @@ enum support_kind { SUPPORT_REQUEST = 1, SUPPORT_GRANT };
 struct support_msg {
     enum support_kind kind;
     node_id from;
-    uint64_t incarnation;       /* the sender's */
-    uint64_t to_incarnation;    /* GRANT: the incarnation that is supported */
-    uint64_t nonce;             /* REQUEST; echoed by GRANT */
-    uint64_t epoch;             /* GRANT */
-    int64_t lease_ns;           /* GRANT: length that was given */
+    uint64_t incarnation;    /* the sender's */
+    uint64_t to_incarnation; /* GRANT: the incarnation that is supported */
+    uint64_t nonce;          /* REQUEST; echoed by GRANT */
+    uint64_t epoch;          /* GRANT */
+    int64_t lease_ns;        /* GRANT: length that was given */
 };
 
 struct support_in {
@@ -81,7 +81,8 @@ void support_step(struct support *s, const struct support_in *in, struct support
 
 /* Quiet after a start: neither lead, nor promise to anyone but the recorded owner. */
 bool support_quiet(struct support *s, struct tt_interval now);
-tstamp support_quiet_until(const struct support *s); /* 0: not quiet; TSTAMP_MAX: time was void so far */
+tstamp
+support_quiet_until(const struct support *s); /* 0: not quiet; TSTAMP_MAX: time was void so far */
 
 /* What this node gave to `peer`: its current epoch; false if there is none or it has lapsed. A lapse
  * seen here ends the epoch for good, so the answer "lapsed" may be acted upon. Self counts as a peer
@@ -94,7 +95,8 @@ bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_i
 tstamp support_lapses_at(const struct support *s, node_id peer, uint64_t epoch);
 
 /* What `peer` gave to this node: epoch, and the end up to which it may be relied on. False: none. */
-bool support_received(const struct support *s, node_id peer, uint64_t *out_epoch, tstamp *out_until);
+bool support_received(const struct support *s, node_id peer, uint64_t *out_epoch,
+                      tstamp *out_until);
 
 void support_msg_encode(struct buf *out, const struct support_msg *m);
 bool support_msg_decode(struct rd *r, struct support_msg *m); /* false: malformed */

@@ -171,7 +171,7 @@ static void take_out(struct world *w, struct sim_node *n, const struct paxos_out
     }
     if (n->role == PAXOS_LEADER)
         check_lease(w, n);
-    if (n->stopping && out->released && n->stop_leads)
+    if (n->stopping && out->lost && n->stop_leads)
         check_gone(w, n, n->stop_used);
 }
 

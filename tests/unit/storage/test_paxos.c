@@ -662,7 +662,7 @@ static void released_cluster_restarts_without_waiting(void **state)
     for (node_id n = 1; n <= N; n++)
         if (n != old)
             step(c, &c->node[n], (struct paxos_in){.kind = PAXOS_IN_RELEASE});
-    run(c, 20 * MS);
+    run(c, 210 * MS);
     for (node_id n = 1; n <= N; n++) {
         assert_true(c->node[n].out.released);
         kill_node(c, n);
