@@ -154,8 +154,8 @@ static enum status bind_source(struct binder *b, struct block *k, const struct i
                                struct dml *d, struct err *err)
 {
     const struct table *t = d->table;
-    uint16_t *map;
-    size_t n_map, width;
+    uint16_t *map = NULL;
+    size_t n_map = 0, width;
     enum status st = ST_OK;
 
     TRY(insert_columns(b, s, t, &map, &n_map, err));

@@ -402,7 +402,7 @@ enum status session_bind(struct session *s, const char *portal, const char *stat
                          const struct datum *params, size_t n_params, struct err *err)
 {
     struct prepared *p;
-    struct portal *q;
+    struct portal *q = NULL;
     enum status st = ST_OK;
 
     TRY(find_statement(s, statement, &p, err));

@@ -293,7 +293,7 @@ static enum status do_execute(struct session *s, const struct execute_stmt *t,
 {
     struct prepared *target = prepared_find(s, t->name.name);
     struct arena mem;
-    struct datum *params;
+    struct datum *params = NULL;
     uint64_t count;
     enum status st = ST_OK;
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "tools/meridiand/node.h"
 #include "tools/meridiand/options.h"
+#include "tools/meridiand/server.h"
 
 enum { EXIT_BAD_FLAGS = 64, EXIT_CANNOT_GO_ON = 70 };
 
@@ -61,26 +61,26 @@ static void print_failure(const struct err *err)
 static int serve(const struct options *opts, const sigset_t *wait_for)
 {
     struct logger *log;
-    struct node *node = NULL;
+    struct server *sv = NULL;
     char name[16];
     struct err err;
     int sig = 0;
 
     (void)snprintf(name, sizeof name, "%u", opts->node);
     log = log_new(STDERR_FILENO, opts->log_level, name);
-    if (node_open(opts, log, die, log, &node, &err) != ST_OK) {
+    if (server_open(opts, log, die, log, &sv, &err) != ST_OK) {
         log_err(log, LOG_ERROR, "node.open", &err);
         print_failure(&err);
         log_free(log);
         return EXIT_CANNOT_GO_ON;
     }
-    (void)printf("meridiand ready node=%u pg=%s rpc=%s pid=%d\n", opts->node, node_pg_addr(node),
+    (void)printf("meridiand ready node=%u pg=%s rpc=%s pid=%d\n", opts->node, server_pg_addr(sv),
                  opts->listen_rpc, (int)getpid());
     (void)fflush(stdout);
-    log_event(log, LOG_INFO, "node.ready", "pg=%s rpc=%s", node_pg_addr(node), opts->listen_rpc);
+    log_event(log, LOG_INFO, "node.ready", "pg=%s rpc=%s", server_pg_addr(sv), opts->listen_rpc);
     (void)sigwait(wait_for, &sig); /* fails only for a signal set that does not exist */
     log_event(log, LOG_INFO, "node.stop", "signal=%d", sig);
-    node_close(node);
+    server_close(sv);
     log_event(log, LOG_INFO, "node.stopped", "pid=%d", (int)getpid());
     log_free(log);
     return EXIT_SUCCESS;

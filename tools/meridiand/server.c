@@ -1,4 +1,4 @@
-#include "tools/meridiand/node.h"
+#include "tools/meridiand/server.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "tools/meridiand/frontend.h"
 #include "txn/txn.h"
 
-struct node {
+struct server {
     struct cluster_info info; /* what SHOW may ask; points at the parts below */
     struct metrics *metrics;
     struct faults *faults;
@@ -59,12 +59,12 @@ static bool now_for_frames(void *arg, int64_t *out_earliest, int64_t *out_latest
     return !tt_is_void(iv);
 }
 
-static enum status arm_faults(struct node *n, const struct options *o, struct err *err)
+static enum status arm_faults(struct server *sv, const struct options *o, struct err *err)
 {
     enum status st = ST_OK;
 
     for (size_t i = 0; i < o->n_faults; i++)
-        TRY(faults_arm(n->faults, o->fault[i], err));
+        TRY(faults_arm(sv->faults, o->fault[i], err));
 out:
     return st;
 }
@@ -77,15 +77,15 @@ static enum status make_directory(const char *dir, struct err *err)
     return ST_OK;
 }
 
-static enum status open_time(struct node *n, const struct options *o, struct logger *log,
+static enum status open_time(struct server *sv, const struct options *o, struct logger *log,
                              struct err *err)
 {
     struct tt_options opts = {.source = o->time, .fault_path = o->time_fault, .log = log};
 
-    return tt_open(&opts, &n->tt, err);
+    return tt_open(&opts, &sv->tt, err);
 }
 
-static enum status open_store(struct node *n, const struct options *o, struct logger *log,
+static enum status open_store(struct server *sv, const struct options *o, struct logger *log,
                               void (*on_fatal)(void *arg, const struct err *err),
                               void *on_fatal_arg, struct err *err)
 {
@@ -100,10 +100,10 @@ static enum status open_store(struct node *n, const struct options *o, struct lo
                                  .checkpoint_log_bytes = (uint64_t)o->checkpoint_log_bytes,
                                  .cache_bytes = (uint64_t)o->cache_bytes,
                                  .fault_nosync = o->no_sync,
-                                 .tt = n->tt,
+                                 .tt = sv->tt,
                                  .log = log,
-                                 .metrics = n->metrics,
-                                 .faults = n->faults,
+                                 .metrics = sv->metrics,
+                                 .faults = sv->faults,
                                  .on_fatal = on_fatal,
                                  .on_fatal_arg = on_fatal_arg};
 
@@ -111,132 +111,132 @@ static enum status open_store(struct node *n, const struct options *o, struct lo
         if (o->peers[i].node != o->node)
             voters[n_voters++] = o->peers[i].node;
     opts.n_voters = n_voters;
-    return store_open(&opts, &n->store, err);
+    return store_open(&opts, &sv->store, err);
 }
 
-static enum status open_rpc(struct node *n, const struct options *o, struct logger *log,
+static enum status open_rpc(struct server *sv, const struct options *o, struct logger *log,
                             struct err *err)
 {
     struct rpc_options opts = {.cluster = o->cluster,
                                .node = o->node,
-                               .incarnation = store_incarnation(n->store),
+                               .incarnation = store_incarnation(sv->store),
                                .listen_addr = o->listen_rpc,
                                .peers = o->peers,
                                .n_peers = o->n_peers,
                                .log = log,
-                               .metrics = n->metrics,
+                               .metrics = sv->metrics,
                                .now = now_for_frames,
-                               .now_arg = n->tt};
+                               .now_arg = sv->tt};
 
-    return rpc_open(&opts, &n->rpc, err);
+    return rpc_open(&opts, &sv->rpc, err);
 }
 
-static enum status open_space(struct node *n, const struct options *o, struct logger *log,
+static enum status open_space(struct server *sv, const struct options *o, struct logger *log,
                               struct err *err)
 {
     struct txn_space_options opts = {.node = o->node,
-                                     .store = n->store,
-                                     .rpc = n->rpc,
-                                     .tt = n->tt,
+                                     .store = sv->store,
+                                     .rpc = sv->rpc,
+                                     .tt = sv->tt,
                                      .log = log,
-                                     .metrics = n->metrics,
-                                     .faults = n->faults,
+                                     .metrics = sv->metrics,
+                                     .faults = sv->faults,
                                      .op_timeout_ns = o->op_timeout_ns,
                                      .lease_ns = o->lease_ns};
 
-    return txn_space_open(&opts, &n->space, err);
+    return txn_space_open(&opts, &sv->space, err);
 }
 
-static enum status open_sql(struct node *n, const struct options *o, struct logger *log,
+static enum status open_sql(struct server *sv, const struct options *o, struct logger *log,
                             struct err *err)
 {
-    struct sql_database_options opts = {.space = n->space,
+    struct sql_database_options opts = {.space = sv->space,
                                         .log = log,
-                                        .metrics = n->metrics,
+                                        .metrics = sv->metrics,
                                         .statement_memory = (size_t)o->statement_memory,
                                         .cluster_info = cluster_info_rows,
-                                        .cluster_info_arg = &n->info};
+                                        .cluster_info_arg = &sv->info};
 
-    n->info = (struct cluster_info){.options = o,
-                                    .metrics = n->metrics,
-                                    .tt = n->tt,
-                                    .store = n->store,
-                                    .rpc = n->rpc,
-                                    .space = n->space};
-    return sql_database_open(&opts, &n->db, err);
+    sv->info = (struct cluster_info){.options = o,
+                                     .metrics = sv->metrics,
+                                     .tt = sv->tt,
+                                     .store = sv->store,
+                                     .rpc = sv->rpc,
+                                     .space = sv->space};
+    return sql_database_open(&opts, &sv->db, err);
 }
 
-static enum status open_frontend(struct node *n, const struct options *o, struct logger *log,
+static enum status open_frontend(struct server *sv, const struct options *o, struct logger *log,
                                  struct err *err)
 {
     struct frontend_options opts = {.listen = o->listen_pg,
                                     .backend = &sql_backend,
-                                    .db = n->db,
+                                    .db = sv->db,
                                     .max_connections = o->max_connections,
                                     .log = log,
-                                    .metrics = n->metrics};
+                                    .metrics = sv->metrics};
 
-    return frontend_open(&opts, &n->frontend, err);
+    return frontend_open(&opts, &sv->frontend, err);
 }
 
-enum status node_open(const struct options *opts, struct logger *log,
-                      void (*on_fatal)(void *arg, const struct err *err), void *on_fatal_arg,
-                      struct node **out, struct err *err)
+enum status server_open(const struct options *opts, struct logger *log,
+                        void (*on_fatal)(void *arg, const struct err *err), void *on_fatal_arg,
+                        struct server **out, struct err *err)
 {
-    struct node *n = xcalloc(1, sizeof *n);
+    struct server *sv = xcalloc(1, sizeof *sv);
     enum status st = ST_OK;
 
-    n->metrics = metrics_new();
-    n->faults = faults_new();
-    TRY(arm_faults(n, opts, err));
+    sv->metrics = metrics_new();
+    sv->faults = faults_new();
+    TRY(arm_faults(sv, opts, err));
     TRY(make_directory(opts->data, err));
-    TRY(open_time(n, opts, log, err));
-    TRY(open_store(n, opts, log, on_fatal, on_fatal_arg, err));
-    TRY(open_rpc(n, opts, log, err));
-    store_wire(n->store, n->rpc);
-    TRY(open_space(n, opts, log, err));
-    TRY(open_sql(n, opts, log, err));
-    TRY(open_frontend(n, opts, log, err));
-    store_start(n->store);
-    n->store_running = true;
-    rpc_start(n->rpc);
-    TRY(frontend_start(n->frontend, err));
-    *out = n;
+    TRY(open_time(sv, opts, log, err));
+    TRY(open_store(sv, opts, log, on_fatal, on_fatal_arg, err));
+    TRY(open_rpc(sv, opts, log, err));
+    store_wire(sv->store, sv->rpc);
+    TRY(open_space(sv, opts, log, err));
+    TRY(open_sql(sv, opts, log, err));
+    TRY(open_frontend(sv, opts, log, err));
+    store_start(sv->store);
+    sv->store_running = true;
+    rpc_start(sv->rpc);
+    TRY(frontend_start(sv->frontend, err));
+    *out = sv;
 out:
     if (st != ST_OK)
-        node_close(n);
+        server_close(sv);
     return st;
 }
 
-const char *node_pg_addr(const struct node *n)
+const char *server_pg_addr(const struct server *sv)
 {
-    return frontend_addr(n->frontend);
+    return frontend_addr(sv->frontend);
 }
 
-/* The reverse of node_open, but waits end before what they wait for: sessions stop waiting when the
+/* The reverse of server_open, but waits end before what they wait for: sessions stop waiting when the
  * transaction space stops, and only then can their threads be waited for. */
-void node_close(struct node *n)
+void server_close(struct server *sv)
 {
-    if (n == NULL)
+    if (sv == NULL)
         return;
-    if (n->frontend != NULL)
-        frontend_stop(n->frontend);
-    if (n->space != NULL)
-        txn_space_stop(n->space);
-    frontend_close(n->frontend);
-    if (n->db != NULL)
-        sql_database_close(n->db);
-    if (n->store_running)
-        store_stop(n->store);
-    if (n->rpc != NULL)
-        rpc_close(n->rpc);
-    if (n->space != NULL)
-        txn_space_close(n->space);
-    if (n->store != NULL)
-        store_close(n->store);
-    if (n->tt != NULL)
-        tt_close(n->tt);
-    faults_free(n->faults);
-    metrics_free(n->metrics);
-    free(n);
+    if (sv->frontend != NULL)
+        frontend_stop(sv->frontend);
+    if (sv->space != NULL)
+        txn_space_stop(sv->space);
+    frontend_close(sv->frontend);
+    if (sv->db != NULL)
+        sql_database_close(sv->db);
+    if (sv->store_running)
+        store_stop(sv->store);
+    if (sv->rpc != NULL)
+        rpc_close(sv->rpc);
+    if (sv->space != NULL)
+        txn_space_close(sv->space);
+    if (sv->store != NULL)
+        store_close(sv->store);
+    if (sv->tt != NULL)
+        tt_close(sv->tt);
+    faults_free(sv->faults);
+    metrics_free(sv->metrics);
+    free(sv);
 }
