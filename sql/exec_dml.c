@@ -202,8 +202,9 @@ static enum status collect_source(struct node *n, struct err *err)
     enum status st;
 
     n->dml.rows = (struct row_store){0};
+    (void)node_keep(n);
     while ((st = block_next(b, err)) == ST_OK) {
-        store_add(&n->dml.rows, node_keep(n),
+        store_add(&n->dml.rows, n->keep_mem,
                   copy_row(b->frame.slots + b->plan->out_slot, b->plan->n_out, n->keep_mem));
         st = check_budget(n->keep_mem, err);
         if (st != ST_OK)
