@@ -240,6 +240,8 @@ static enum status find_locked(struct leader *l, struct leader_ref *ref, bool bl
     st = leader_find_locked(l, ref, out, err);
     if (st != ST_ABORT || !blind)
         return st;
+    if (ref->schema_from >= 0 && ref->schema_from != l->schema.from && l->term != 0)
+        return st; /* what it writes may be of no use any more */
     /* Nothing was read: what went wrong is no reason to give up. The wounded rest goes, a new one will come. */
     n = idmap_get(&l->txns, ref->id);
     if (n != NULL && KEYTREE_OWNER(n, struct ltxn, node)->commit == NULL)

@@ -8,8 +8,8 @@
 #include "txn/wire.h"
 
 enum {
-    WAIT_MS = 1000,       /* so long a leader on another node keeps a request parked */
-    CALL_EXTRA_MS = 3000, /* and so much later its answer is given up */
+    WAIT_MS = 1000,               /* so long a leader on another node keeps a request parked */
+    CALL_NS_PER_BYTE = NS_PER_US, /* what a slow wire may take besides */
     PAUSE_MIN_US = 1000,
     PAUSE_MAX_US = 50000,
     CANCEL_POLL_MS = 20,
@@ -209,20 +209,29 @@ static node_id find_node(const struct op *op)
     return group_leader(op->s->group);
 }
 
+/* When an answer is given up. A connection that is lost ends the call at once; this is for what is worse. */
+static int64_t call_deadline(const struct op *op, size_t bytes)
+{
+    int64_t deadline = mono_now() + (int64_t)WAIT_MS * NS_PER_MS + op->s->o.op_timeout_ns / 2 +
+                       (int64_t)bytes * CALL_NS_PER_BYTE;
+
+    if (op->rq.kind == REQUEST_DIGEST) /* reads the whole range before it answers */
+        return op->deadline_mono_ns;
+    return op->deadline_mono_ns != 0 && op->deadline_mono_ns < deadline ? op->deadline_mono_ns
+                                                                        : deadline;
+}
+
 static void try_there(struct op *op, node_id node)
 {
     struct buf b = {0};
-    int64_t deadline = mono_now() + (int64_t)(WAIT_MS + CALL_EXTRA_MS) * NS_PER_MS;
+    int64_t deadline;
     enum rpc_channel ch;
 
     metric_add(op->s->m_remote, 1);
     if (op->rq.kind <= REQUEST_COMMIT)
         op->at = node;
-    if (op->rq.kind == REQUEST_DIGEST) /* reads the whole range before it answers */
-        deadline = op->deadline_mono_ns;
-    else if (op->deadline_mono_ns != 0 && op->deadline_mono_ns < deadline)
-        deadline = op->deadline_mono_ns;
     wire_put_request(&b, &op->rq, WAIT_MS);
+    deadline = call_deadline(op, b.len);
     ch = b.len > SMALL_BYTES ? RPC_BULK : RPC_CONSENSUS;
     op->reply = reply_new(op, false);
     op->phase = OP_CALLED;
@@ -319,6 +328,14 @@ static bool take_reply(struct op *op)
     return true;
 }
 
+/* Neither parked nor called: those end by the leader's word, or by the call's own deadline. */
+static bool is_alone(const struct op *op, int64_t now)
+{
+    bool waits = op->phase == OP_PARKED || (op->phase == OP_CALLED && !op->reply->here);
+
+    return !waits && now - op->alone_since >= op->s->o.op_timeout_ns;
+}
+
 /* Waiting has an end: ST_OK, or why it is over. */
 static enum status patience(struct op *op, int64_t now, struct err *err)
 {
@@ -331,7 +348,7 @@ static enum status patience(struct op *op, int64_t now, struct err *err)
     if (op->deadline_mono_ns != 0 && now >= op->deadline_mono_ns)
         return err_set(err, ST_RETRY, SQLSTATE_CANNOT_CONNECT_NOW,
                        "the operation did not end before its deadline");
-    if (op->phase != OP_PARKED && now - op->alone_since >= s->o.op_timeout_ns)
+    if (is_alone(op, now))
         return err_set(err, ST_RETRY, SQLSTATE_CANNOT_CONNECT_NOW,
                        "no leader answered within %lld ms",
                        (long long)(s->o.op_timeout_ns / NS_PER_MS));
@@ -405,8 +422,8 @@ static int64_t next_look(const struct op *op)
 {
     int64_t now = mono_now(), at = op->alone_since + op->s->o.op_timeout_ns;
 
-    if (op->phase == OP_PARKED) /* a stop kicks, as the leader does */
-        at = INT64_MAX;
+    if (op->phase == OP_PARKED || (op->phase == OP_CALLED && !op->reply->here))
+        at = INT64_MAX; /* somebody kicks */
     if (op->phase == OP_PAUSED && op->due < at)
         at = op->due;
     if (op->deadline_mono_ns != 0 && op->deadline_mono_ns < at)
