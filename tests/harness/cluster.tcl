@@ -209,7 +209,8 @@ proc cluster::sql {i statement} {
         regexp {(?:ERROR|FATAL):\s+([0-9A-Z]{5})} $out -> code
         return -code error -errorcode [list SQL [expr {[info exists code] ? $code : "08006"}]] $out
     }
-    return [lmap row [expr {$out eq "" ? {} : [split $out \x1e]}] {split $row \x1f}]
+    # No expr here: it would turn 1.50 into 1.5.
+    return [lmap row [split $out \x1e] {split $row \x1f}]
 }
 
 proc cluster::leader {} {
