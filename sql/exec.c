@@ -196,12 +196,12 @@ static enum status measured_next(struct node *n, struct err *err)
 {
     struct node_stats *s = &n->run->o.stats[n->plan->id];
     int64_t start = mono_now();
-    bool fresh = !n->started && !n->done;
     enum status st = dispatch(n, err);
 
     s->ns += mono_now() - start;
     s->rows += st == ST_OK;
-    s->loops += st == ST_NOTFOUND || (fresh && s->loops == 0);
+    s->loops += !n->counted;
+    n->counted = true;
     return st;
 }
 
@@ -216,6 +216,7 @@ void node_rescan(struct node *n)
         scan_close(n);
     n->started = false;
     n->done = false;
+    n->counted = false;
     if (n->keep_mem != NULL)
         arena_reset(n->keep_mem);
     if (n->child != NULL)

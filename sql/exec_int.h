@@ -29,6 +29,7 @@ struct node {
     struct arena *keep_mem; /* rows that are kept; reset at rescan. NULL until wanted */
     bool started;
     bool done;
+    bool counted; /* as a loop, for EXPLAIN ANALYZE */
     union {
         struct {
             struct txn_scan *scan;

@@ -10,6 +10,7 @@ struct printer {
     const struct bound *bound;
     const struct node_stats *stats;
     bool costs, timing;
+    bool qualified; /* the block has several relations */
     void (*line)(void *arg, const char *text);
     void *arg;
 };
@@ -196,7 +197,7 @@ static void print_conds(struct printer *p, int depth, const char *label, struct 
     put_str(&text, n > 1 ? "(" : "");
     for (size_t i = 0; i < n; i++) {
         put_str(&text, i > 0 ? " AND " : "");
-        bx_print(conds[i], &text);
+        bx_print(conds[i], &(struct bx_text){&text, p->qualified});
     }
     put_str(&text, n > 1 ? ")" : "");
     emit(p, depth, &text, true);
@@ -212,9 +213,9 @@ static void print_keys(struct printer *p, int depth, const struct plan *n)
     put_str(&text, "Hash Cond: ");
     for (size_t i = 0; i < n->join.n_keys; i++) {
         put_str(&text, i > 0 ? " AND (" : "(");
-        bx_print(n->join.keys[i].outer, &text);
+        bx_print(n->join.keys[i].outer, &(struct bx_text){&text, p->qualified});
         put_str(&text, " = ");
-        bx_print(n->join.keys[i].inner, &text);
+        bx_print(n->join.keys[i].inner, &(struct bx_text){&text, p->qualified});
         put_str(&text, ")");
     }
     emit(p, depth, &text, true);
@@ -230,7 +231,7 @@ static void print_sort(struct printer *p, int depth, const struct plan *n)
         const struct order_item *o = &n->sort.items[i];
 
         put_str(&text, i > 0 ? ", " : "");
-        bx_print(n->sort.targets[o->target], &text);
+        bx_print(n->sort.targets[o->target], &(struct bx_text){&text, p->qualified});
         put_str(&text, o->desc ? " DESC" : "");
         if (o->nulls_first != o->desc)
             put_str(&text, o->nulls_first ? " NULLS FIRST" : " NULLS LAST");
@@ -248,7 +249,7 @@ static void print_group(struct printer *p, int depth, const struct query *q)
     put_str(&text, "Group Key: ");
     for (size_t i = 0; i < q->n_group_keys; i++) {
         put_str(&text, i > 0 ? ", " : "");
-        bx_print(q->group_keys[i], &text);
+        bx_print(q->group_keys[i], &(struct bx_text){&text, p->qualified});
     }
     emit(p, depth, &text, true);
     buf_fini(&text);
@@ -267,6 +268,16 @@ static void print_details(struct printer *p, int depth, const struct plan *n)
     print_conds(p, depth,
                 n->kind == PLAN_HASHJOIN || n->kind == PLAN_NESTLOOP ? "Join Filter: " : "Filter: ",
                 n->filter, n->n_filter);
+}
+
+/* More than one relation below: column names need their table's. */
+static bool several(const struct plan *n)
+{
+    for (; n != NULL; n = n->child) {
+        if (n->inner != NULL)
+            return true;
+    }
+    return false;
 }
 
 static void print_node(struct printer *p, int depth, const struct plan *n)
@@ -289,8 +300,13 @@ static void print_node(struct printer *p, int depth, const struct plan *n)
         print_node(p, depth + 1, n->child);
     if (n->inner != NULL)
         print_node(p, depth + 1, n->inner);
-    if (n->kind == PLAN_QUERY)
+    if (n->kind == PLAN_QUERY) {
+        bool outer = p->qualified;
+
+        p->qualified = several(n->query.block->root);
         print_node(p, depth + 1, n->query.block->root);
+        p->qualified = outer;
+    }
     if (n->kind == PLAN_SETOP) {
         print_node(p, depth + 1, n->setop.left->root);
         print_node(p, depth + 1, n->setop.right->root);
@@ -303,7 +319,7 @@ void plan_explain(const struct statement_plan *plan, const struct bound *b,
                   const struct node_stats *stats, bool costs, bool timing,
                   void (*line)(void *arg, const char *text), void *arg)
 {
-    struct printer p = {b, stats, costs, timing, line, arg};
+    struct printer p = {b, stats, costs, timing, several(plan->root->root), line, arg};
     struct buf text = {0};
 
     print_node(&p, 0, plan->root->root);
@@ -314,6 +330,7 @@ void plan_explain(const struct statement_plan *plan, const struct bound *b,
                        b->subqueries[i]->correlated ? "" : " (run once)");
         put_str(&text, name);
         emit(&p, 0, &text, true);
+        p.qualified = several(b->subqueries[i]->plan->root);
         print_node(&p, 1, b->subqueries[i]->plan->root);
     }
     buf_fini(&text);

@@ -179,6 +179,10 @@ bool bx_equal(const struct bx *a, const struct bx *b);
 bool bx_is_foldable(const struct bx *e);
 
 /* SQL text for EXPLAIN. */
-void bx_print(const struct bx *e, struct buf *out);
+struct bx_text {
+    struct buf *buf;
+    bool qualified; /* columns with the name of their table */
+};
+void bx_print(const struct bx *e, const struct bx_text *out);
 
 #endif

@@ -4,12 +4,13 @@
 #include "sql/deparse.h"
 #include "sql/expr.h"
 
-static void put_str(struct buf *out, const char *s)
+static void put_str(const struct bx_text *out, const char *s)
 {
-    buf_put(out, s, strlen(s));
+    buf_put(out->buf, s, strlen(s));
 }
 
-static void print_list(struct bx *const *items, size_t n, const char *between, struct buf *out)
+static void print_list(struct bx *const *items, size_t n, const char *between,
+                       const struct bx_text *out)
 {
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
@@ -23,7 +24,7 @@ static bool is_sign(const char *name)
     return strchr("+-*/%<>=!~|&#^@", name[0]) != NULL;
 }
 
-static void print_func(const struct bx *e, struct buf *out)
+static void print_func(const struct bx *e, const struct bx_text *out)
 {
     const char *name = e->func.func->name;
 
@@ -45,7 +46,7 @@ static void print_func(const struct bx *e, struct buf *out)
     put_str(out, ")");
 }
 
-static void print_test(const struct bx *e, struct buf *out)
+static void print_test(const struct bx *e, const struct bx_text *out)
 {
     static const char *const words[] = {"NULL", "TRUE", "FALSE", "UNKNOWN"};
 
@@ -56,7 +57,7 @@ static void print_test(const struct bx *e, struct buf *out)
     put_str(out, ")");
 }
 
-static void print_case(const struct bx *e, struct buf *out)
+static void print_case(const struct bx *e, const struct bx_text *out)
 {
     put_str(out, "CASE");
     for (size_t i = 0; i < e->kase.n; i++) {
@@ -72,7 +73,7 @@ static void print_case(const struct bx *e, struct buf *out)
     put_str(out, " END");
 }
 
-static void print_subquery(const struct bx *e, struct buf *out)
+static void print_subquery(const struct bx *e, const struct bx_text *out)
 {
     char name[32];
 
@@ -89,9 +90,9 @@ static void print_subquery(const struct bx *e, struct buf *out)
         put_str(out, ")");
 }
 
-static void print_const(const struct bx *e, struct buf *out)
+static void print_const(const struct bx *e, const struct bx_text *out)
 {
-    deparse_literal(out, &e->konst);
+    deparse_literal(out->buf, &e->konst);
     if (e->konst.null || e->type == TYPE_TIMESTAMPTZ || e->type == TYPE_BYTEA ||
         e->type == TYPE_TEXT || e->type == TYPE_VARCHAR || e->type == TYPE_BPCHAR) {
         put_str(out, "::");
@@ -99,7 +100,7 @@ static void print_const(const struct bx *e, struct buf *out)
     }
 }
 
-static void print_agg(const struct bx *e, struct buf *out)
+static void print_agg(const struct bx *e, const struct bx_text *out)
 {
     put_str(out, e->agg->agg->name);
     put_str(out, e->agg->distinct ? "(DISTINCT " : "(");
@@ -109,7 +110,8 @@ static void print_agg(const struct bx *e, struct buf *out)
     put_str(out, ")");
 }
 
-static void print_wrapped(const char *name, struct bx *const *items, size_t n, struct buf *out)
+static void print_wrapped(const char *name, struct bx *const *items, size_t n,
+                          const struct bx_text *out)
 {
     put_str(out, name);
     put_str(out, "(");
@@ -117,7 +119,7 @@ static void print_wrapped(const char *name, struct bx *const *items, size_t n, s
     put_str(out, ")");
 }
 
-static void print_name(const struct bx *e, struct buf *out)
+static void print_name(const struct bx *e, const struct bx_text *out)
 {
     char number[32];
 
@@ -126,17 +128,17 @@ static void print_name(const struct bx *e, struct buf *out)
         put_str(out, number);
         return;
     }
-    if (e->var.table != NULL && e->var.level > 0) {
-        deparse_ident(out, e->var.table);
+    if (e->var.table != NULL && (out->qualified || e->var.level > 0)) {
+        deparse_ident(out->buf, e->var.table);
         put_str(out, ".");
     }
     if (e->var.name != NULL)
-        deparse_ident(out, e->var.name);
+        deparse_ident(out->buf, e->var.name);
     else
         put_str(out, "?");
 }
 
-static void print_distinct(const struct bx *e, struct buf *out)
+static void print_distinct(const struct bx *e, const struct bx_text *out)
 {
     put_str(out, "(");
     bx_print(e->distinct.left, out);
@@ -145,7 +147,7 @@ static void print_distinct(const struct bx *e, struct buf *out)
     put_str(out, ")");
 }
 
-void bx_print(const struct bx *e, struct buf *out)
+void bx_print(const struct bx *e, const struct bx_text *out)
 {
     switch (e->kind) {
     case BX_CONST:

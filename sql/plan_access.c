@@ -195,8 +195,10 @@ static bool gives_order(const struct rte *r, const struct wanted_order *order,
     bool decided = false;
 
     *out_reverse = false;
-    if (order->n == 0 || a->point)
-        return a->point && order->n > 0 && a->rows <= 1;
+    if (order->n == 0)
+        return false;
+    if (a->point && a->rows <= 1)
+        return true;
     for (size_t i = 0; i < order->n; i++) {
         const struct order_item *o = &order->items[i];
         const struct bx *e = order->q->targets[o->target];

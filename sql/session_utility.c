@@ -307,7 +307,7 @@ static enum status do_execute(struct session *s, const struct execute_stmt *t,
         st = session_run_planned(s, target, params, out, NULL, &count, err);
         if (st == ST_OK)
             planned_tag(target->stmt, count, tag, size);
-    } else {
+    } else if (target->stmt != NULL) {
         st = session_utility(s, target, out, tag, size, err);
     }
     prepared_unref(target);
