@@ -155,8 +155,8 @@ static void again(struct worker *k, const char *code)
     k->w->retries++;
     if (strncmp(code, "08", 2) == 0 || strncmp(code, "57", 2) == 0)
         drop(k);
-    else
-        (void)query(k, ignored, NULL, "ROLLBACK");
+    else if (PQtransactionStatus(k->conn) != PQTRANS_IDLE)
+        (void)query(k, ignored, NULL, "ROLLBACK"); /* if it fails, the next statement says so */
 }
 
 /* 1 committed, 0 surely not, -1 in doubt */

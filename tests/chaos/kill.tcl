@@ -21,8 +21,8 @@ campaign::run {
         # Every third time whoever it is; otherwise the leader, whose death is what hurts.
         set leader [cluster::wait_leader]
         set victim [expr {$round % 3 == 0 ? int(rand() * 3) + 1 : $leader}]
-        set at [campaign::mono_ms]
         cluster::kill $victim
+        set at [campaign::mono_ms] ;# after it: what was acknowledged before is no sign of life
         set back [campaign::first_ack_after $load $at 20000]
         set pause [expr {$back - $at}]
         if {$victim == $leader} {
