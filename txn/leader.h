@@ -146,6 +146,9 @@ enum status leader_outcome(struct leader *l, struct txn_id id, struct leader_wai
 enum status leader_close(struct leader *l, tstamp t, struct leader_wait *w,
                          struct err *err) MRD_CHECKED;
 
+/* What stands for the whole schema in the lock table; no row has it. A change locks it exclusively, then commits. */
+struct bytes leader_schema_key(void);
+
 /* Schema leases. number orders the grants of a term. */
 struct leader_lease {
     tstamp from, until;

@@ -361,9 +361,9 @@ static enum status propose_locked(struct leader *l, struct leader_ref *ref, stru
     enum status st;
 
     TRY(find_locked(l, ref, c->blind, &x, err));
-    if (x->commit != NULL) {
+    if (x->commit != NULL || x->owner.waiting != NULL) {
         st = err_set(err, ST_RETRY, SQLSTATE_SERIALIZATION_FAILURE,
-                     "a commit of the transaction is under way");
+                     "another operation of the transaction is under way");
         goto out;
     }
     TRY(still_open_locked(l, c, err));

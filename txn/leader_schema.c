@@ -12,6 +12,13 @@
  * A new leader does not know the grants of the old one, but all lie below the cap that its log holds.
  */
 
+struct bytes leader_schema_key(void)
+{
+    static const uint8_t key[] = {0x00, 's'};
+
+    return bytes_of(key, sizeof key);
+}
+
 void leader_schema_lead_locked(struct leader *l)
 {
     struct tablet *tablet = group_tablet(l->o.group);
@@ -160,8 +167,18 @@ static enum status freeze_locked(struct leader *l, struct leader_ref *ref, struc
     enum status st;
 
     TRY(leader_find_locked(l, ref, &x, err));
+    if (!lock_holds(l->locks, &x->owner, leader_schema_key(), bytes_of(NULL, 0), LOCK_EXCLUSIVE)) {
+        st = err_set(err, ST_REJECT, SQLSTATE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                     "a schema change does not hold the lock on the schema");
+        goto out;
+    }
+    if (x->owner.waiting != NULL) { /* of an operation that its gateway has given up */
+        st = err_set(err, ST_RETRY, SQLSTATE_SERIALIZATION_FAILURE,
+                     "another operation of the transaction is under way");
+        goto out;
+    }
     if (l->schema.change != CHANGE_NONE) {
-        ASSERT(txn_id_eq(l->schema.changer, ref->id)); /* T8: the lock on changes sees to that */
+        ASSERT(txn_id_eq(l->schema.changer, ref->id)); /* T8: the lock on the schema sees to that */
         goto out;
     }
     if (x->owner.state == LOCK_OWNER_ACTIVE)

@@ -7,9 +7,6 @@
 #include "txn/space_int.h"
 #include "txn/wire.h"
 
-/* No row has it: what stands for the whole schema in the lock table. */
-static const uint8_t SCHEMA_KEY[] = {0x00, 's'};
-
 /* Begin. */
 
 static enum status check_options(const struct txn_options *o, struct err *err)
@@ -347,7 +344,7 @@ enum status txn_schema_change(struct txn *t, struct err *err)
     enum status st;
 
     TRY(check_writable(t, err));
-    TRY(lock_any(t, bytes_of(SCHEMA_KEY, sizeof SCHEMA_KEY), LOCK_EXCLUSIVE, err));
+    TRY(lock_any(t, leader_schema_key(), LOCK_EXCLUSIVE, err));
     t->schema = true;
 out:
     return st;

@@ -308,25 +308,30 @@ static void limits_exceeded_are_named(void **state)
     txn_free(ro);
 }
 
+#ifdef MRD_SANITIZED /* an entry that takes as long to copy as a lease holds costs the leadership */
+enum { BIG_LEN = 256 * 1024 };
+#else
+enum { BIG_LEN = 2 * 1024 * 1024 };
+#endif
+
 static void value_of_megabytes_comes_back(void **state)
 {
-    enum { LEN = 5 * 1024 * 1024 };
-    uint8_t *big = xmalloc(LEN);
+    uint8_t *big = xmalloc(BIG_LEN);
     struct arena mem;
     struct bytes value;
     struct txn *t = begin_rw(other_space());
     struct err err;
 
     (void)state;
-    for (size_t i = 0; i < LEN; i++)
+    for (size_t i = 0; i < BIG_LEN; i++)
         big[i] = (uint8_t)(i * 7 + i / 253);
-    must(txn_put(t, bytes_str("big"), bytes_of(big, LEN), &err), &err);
+    must(txn_put(t, bytes_str("big"), bytes_of(big, BIG_LEN), &err), &err);
     must(commit(t, NULL, &err), &err);
     arena_init(&mem, 0);
     t = begin_ro(other_space(), 0);
     must(txn_get(t, bytes_str("big"), TXN_LOCK_NONE, &mem, &value, NULL, &err), &err);
-    assert_int_equal(value.len, LEN);
-    assert_memory_equal(value.ptr, big, LEN);
+    assert_int_equal(value.len, BIG_LEN);
+    assert_memory_equal(value.ptr, big, BIG_LEN);
     txn_free(t);
     arena_fini(&mem);
     free(big);

@@ -1,6 +1,6 @@
 /*
- * txn_world.h - three nodes in one process, up to their transaction spaces, for tests: memory engine, memory network.
- * Included by one .c file per test program.
+ * txn_world.h - three nodes in one process, up to their transaction spaces, for tests: memory engine and memory network,
+ * or WiredTiger and nng over loopback. Included by one .c file per test program.
  */
 #ifndef MRD_TESTS_TXN_WORLD_H
 #define MRD_TESTS_TXN_WORLD_H
@@ -12,8 +12,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <ftw.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -27,7 +31,8 @@ enum { WORLD_NODES = 3, WORLD_WAIT_S = 20 };
 struct world_node {
     node_id id;
     bool up;
-    struct memdisk *disk;
+    struct memdisk *disk; /* NULL: real */
+    char dir[64], addr[32];
     struct metrics *metrics;
     struct faults *faults;
     struct rpc *rpc;
@@ -73,7 +78,8 @@ static void world_start(struct world *w, size_t i)
     node_id voters[WORLD_NODES];
     struct rpc_peer_addr peers[WORLD_NODES];
     struct err err;
-    struct store_options so = {.memdisk = n->disk,
+    struct store_options so = {.dir = n->dir,
+                               .memdisk = n->disk,
                                .cluster = "world",
                                .node = n->id,
                                .voters = voters,
@@ -85,7 +91,7 @@ static void world_start(struct world *w, size_t i)
                                .on_fatal = world_fatal};
     struct rpc_options ro = {.cluster = "world",
                              .node = n->id,
-                             .listen_addr = "",
+                             .listen_addr = n->addr,
                              .peers = peers,
                              .n_peers = WORLD_NODES,
                              .hub = w->hub,
@@ -101,7 +107,7 @@ static void world_start(struct world *w, size_t i)
 
     for (size_t k = 0; k < WORLD_NODES; k++) {
         voters[k] = w->node[k].id;
-        peers[k] = (struct rpc_peer_addr){w->node[k].id, "memory"};
+        peers[k] = (struct rpc_peer_addr){w->node[k].id, w->node[k].addr};
     }
     n->metrics = metrics_new();
     so.metrics = xo.metrics = n->metrics;
@@ -149,7 +155,40 @@ static inline void world_crash(struct world *w, size_t i)
     world_take_down(w, i, true);
 }
 
-static void world_open(struct world *w, const char *clock)
+/* A port that the system says is free. */
+static void world_find_addr(char *out, size_t size)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sin;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int rc = bind(fd, (struct sockaddr *)&sin, sizeof sin);
+
+    if (rc == 0)
+        rc = getsockname(fd, (struct sockaddr *)&sin, &len);
+    ASSERT(fd >= 0 && rc == 0);
+    close(fd);
+    (void)snprintf(out, size, "127.0.0.1:%u", ntohs(sin.sin_port));
+}
+
+static void world_prepare(struct world *w, size_t i, bool real)
+{
+    static const char template[] = "/tmp/meridian-txn-XXXXXX";
+    struct world_node *n = &w->node[i];
+
+    n->id = (node_id)i + 1;
+    n->faults = faults_new();
+    if (!real) {
+        n->disk = memdisk_new(i + 1);
+        (void)snprintf(n->addr, sizeof n->addr, "memory");
+        return;
+    }
+    memcpy(n->dir, template, sizeof template);
+    if (mkdtemp(n->dir) == NULL)
+        abort();
+    world_find_addr(n->addr, sizeof n->addr);
+}
+
+static void world_open_on(struct world *w, const char *clock, bool real)
 {
     struct tt_options to = {.source = clock};
     struct err err;
@@ -160,24 +199,39 @@ static void world_open(struct world *w, const char *clock)
     w->op_timeout_ns = 8 * (int64_t)NS_PER_S;
     must(tt_open(&to, &w->tt, &err), &err);
     w->log = log_new(getenv("TXN_LOG") != NULL ? 2 : -1, LOG_INFO, NULL);
-    w->hub = rpc_hub_new(1);
-    for (size_t i = 0; i < WORLD_NODES; i++) {
-        w->node[i].id = (node_id)i + 1;
-        w->node[i].disk = memdisk_new(i + 1);
-        w->node[i].faults = faults_new();
-    }
+    w->hub = real ? NULL : rpc_hub_new(1);
+    for (size_t i = 0; i < WORLD_NODES; i++)
+        world_prepare(w, i, real);
     for (size_t i = 0; i < WORLD_NODES; i++)
         world_start(w, i);
+}
+
+static inline void world_open(struct world *w, const char *clock)
+{
+    world_open_on(w, clock, false);
+}
+
+static int world_remove(const char *path, const struct stat *sb, int type, struct FTW *ftw)
+{
+    (void)sb;
+    (void)type;
+    (void)ftw;
+    return remove(path);
 }
 
 static void world_close(struct world *w)
 {
     for (size_t i = 0; i < WORLD_NODES; i++) {
         world_stop(w, i);
-        memdisk_free(w->node[i].disk);
+        if (w->node[i].disk != NULL)
+            memdisk_free(w->node[i].disk);
+        else
+            (void)nftw(w->node[i].dir, world_remove, 16,
+                       FTW_DEPTH | FTW_PHYS); /* litter at worst */
         faults_free(w->node[i].faults);
     }
-    rpc_hub_free(w->hub);
+    if (w->hub != NULL)
+        rpc_hub_free(w->hub);
     log_free(w->log);
     tt_close(w->tt);
 }
@@ -265,7 +319,7 @@ static inline enum status get_str(struct txn *t, const char *key, enum txn_lock 
     else if (st == ST_NOTFOUND)
         (void)snprintf(out, size, "-");
     else
-        (void)snprintf(out, size, "%.5s %s", err.sqlstate, err.msg);
+        (void)snprintf(out, size, "%.5s %.200s", err.sqlstate, err.msg);
     arena_fini(&mem);
     return st;
 }
