@@ -13,12 +13,12 @@ namespace eval harness {
 }
 
 # cleanupTests resets the counts after printing them: they are taken before.
-rename ::tcltest::cleanupTests ::harness::cleanup_tests
+rename ::tcltest::cleanupTests ::tcltest::cleanup_tests
 proc ::tcltest::cleanupTests {args} {
     foreach name {Total Passed Skipped Failed} {
         incr ::harness::counts($name) $::tcltest::numTests($name)
     }
-    uplevel 1 ::harness::cleanup_tests $args
+    uplevel 1 ::tcltest::cleanup_tests $args
 }
 
 # One line of what a connection of the driver says, with the SQLSTATE, for expectations of errors.
