@@ -47,6 +47,9 @@ struct world {
     struct logger *log;
     struct rpc_hub *hub;
     struct world_node node[WORLD_NODES];
+    /* The space of node i has stopped: whoever works with it must end before this returns. May be NULL. */
+    void (*on_stopped)(void *arg, size_t i);
+    void *on_stopped_arg;
 };
 
 static inline void must(enum status st, const struct err *err)
@@ -132,11 +135,11 @@ static void world_take_down(struct world *w, size_t i, bool crash)
     if (crash) {
         store_halt(n->store);
         memdisk_crash(n->disk);
-        txn_space_stop(n->space);
-    } else {
-        txn_space_stop(n->space);
-        store_stop(n->store);
     }
+    txn_space_stop(n->space);
+    if (w->on_stopped != NULL)
+        w->on_stopped(w->on_stopped_arg, i);
+    store_stop(n->store);
     rpc_close(n->rpc);
     txn_space_close(n->space);
     store_close(n->store);
