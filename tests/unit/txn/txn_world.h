@@ -322,7 +322,7 @@ static inline enum status get_str(struct txn *t, const char *key, enum txn_lock 
     else if (st == ST_NOTFOUND)
         (void)snprintf(out, size, "-");
     else
-        (void)snprintf(out, size, "%.5s %.200s", err.sqlstate, err.msg);
+        (void)snprintf(out, size, "%.5s", err.sqlstate);
     arena_fini(&mem);
     return st;
 }
