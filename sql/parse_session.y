@@ -149,6 +149,7 @@ show(A) ::= SHOW reset_name(N). { A = show_new(p, N, NULL); }
 show(A) ::= SHOW ALL. { A = show_new(p, "all", NULL); }
 show(A) ::= SHOW ID(N) ID(X). { A = show_new(p, N.str, X.str); }
 show(A) ::= SHOW ID(N) GROUP. { A = show_new(p, N.str, "group"); }
+show(A) ::= SHOW ID(N) TIME. { A = show_new(p, N.str, "time"); }
 show(A) ::= SHOW ID(N) FROM dotted(X). { A = show_new(p, N.str, dotted_text(p, X)); }
 
 %type prepare {struct stmt *}

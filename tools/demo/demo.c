@@ -101,7 +101,8 @@ static bool show_queries(struct mrd_conn *c, const char *dir)
            show(c, "Programs that run with somebody else's rights, joined and grouped.",
                 "SELECT n.name, f.owner, count(*) AS files FROM namespaces n JOIN files f ON "
                 "f.ns_id = "
-                "n.ns_id WHERE f.mode > 1023 GROUP BY n.name, f.owner ORDER BY files DESC LIMIT 4");
+                "n.ns_id WHERE f.mode >= '1000' GROUP BY n.name, f.owner ORDER BY files DESC LIMIT "
+                "4");
 }
 
 /* A mistake, and the state before it, by the timestamp of an earlier commit. */
@@ -115,7 +116,7 @@ static bool show_past(struct mrd_conn *c, const char *dir)
         mrd_commit_timestamp(c, &token) != MRD_OK)
         return demo_failed(c, "a commit and its timestamp");
     demo_say("A commit at %" PRId64 ". Then somebody makes a mistake:", token);
-    (void)snprintf(sql, sizeof sql, "UPDATE files SET mode = 0 WHERE dir = '%s'", dir);
+    (void)snprintf(sql, sizeof sql, "UPDATE files SET mode = '0000' WHERE dir = '%s'", dir);
     (void)printf("\n    %s;\n\n", sql);
     if (mrd_run(c, sql, NULL) != MRD_OK)
         return demo_failed(c, sql);

@@ -19,7 +19,8 @@ static const char *const schema[] = {
     "files BIGINT NOT NULL, bytes BIGINT NOT NULL)",
     "CREATE TABLE files (ns_id BIGINT NOT NULL, file_id BIGINT NOT NULL, path TEXT NOT NULL, dir "
     "TEXT "
-    "NOT NULL, size BIGINT NOT NULL, mtime TIMESTAMPTZ NOT NULL, mode INT NOT NULL, owner TEXT NOT "
+    "NOT NULL, size BIGINT NOT NULL, mtime TIMESTAMPTZ NOT NULL, mode TEXT NOT NULL, owner TEXT "
+    "NOT "
     "NULL, PRIMARY KEY (ns_id, file_id))",
     "CREATE INDEX files_by_dir ON files (dir, path)",
     "CREATE INDEX files_by_mtime ON files (mtime)",
@@ -87,7 +88,7 @@ static void put_time(struct buf *b, int64_t s)
 
 static void put_file(struct buf *b, const struct tree_file *f)
 {
-    char owner[64];
+    char owner[64], mode[24];
 
     put(b, "(");
     put_number(b, f->ns + 1);
@@ -101,8 +102,8 @@ static void put_file(struct buf *b, const struct tree_file *f)
     put_number(b, f->size);
     put(b, ",");
     put_time(b, f->mtime_s);
-    put(b, ",");
-    put_number(b, f->mode);
+    (void)snprintf(mode, sizeof mode, ",'%04o'", f->mode);
+    put(b, mode);
     put(b, ",");
     tree_owner(f->uid, owner, sizeof owner);
     put_literal(b, owner, strlen(owner));
