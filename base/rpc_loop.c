@@ -92,6 +92,7 @@ static void *loop_main(void *arg)
     struct loop *loop = arg;
     bool stop = false;
 
+    (void)pthread_setname_np(pthread_self(), "mrd-rpc");
     while (!stop) {
         (void)loop_drain(loop); /* whether there was anything does not matter here */
         tick_if_due(loop);

@@ -142,6 +142,7 @@ static void *poll_main(void *arg)
 {
     struct tt *tt = arg;
 
+    (void)pthread_setname_np(pthread_self(), "mrd-time");
     pthread_mutex_lock(&tt->mu);
     while (!tt->stop) {
         struct timespec at = poll_at();

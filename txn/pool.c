@@ -54,6 +54,7 @@ static void *run_thread(void *arg)
     struct pool *p = arg;
     struct job *j;
 
+    (void)pthread_setname_np(pthread_self(), "mrd-txn");
     while ((j = pop(p)) != NULL)
         run_job(j);
     return NULL;

@@ -100,6 +100,7 @@ static void *run_ticker(void *arg)
     struct txn_space *s = arg;
     int64_t told = mono_now();
 
+    (void)pthread_setname_np(pthread_self(), "mrd-tick");
     while (sleep_tick(s)) {
         int64_t now = mono_now();
 

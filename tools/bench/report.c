@@ -100,15 +100,17 @@ void report_run(const struct bench *b, const struct bench_run *run)
 static const char *part_of(const char *thread)
 {
     static const char *const parts[][2] = {
-        {"pg-conn", "sockets, sql, txn (session threads)"},
+        {"pg-conn", "sockets, sql, txn: session threads"},
         {"pg-accept", "accepting clients"},
-        {"worker", "consensus, locks, apply (worker)"},
-        {"log", "log writer, syncs"},
-        {"nng", "wire between nodes (nng)"},
-        {"rpc", "wire between nodes (rpc)"},
-        {"upkeep", "checkpoint, collection"},
-        {"ckpt", "checkpoint"},
-        {"evict", "eviction"},
+        {"mrd-worker", "consensus and apply"},
+        {"mrd-log", "log writer and its syncs"},
+        {"mrd-txn", "requests of other nodes, commits"},
+        {"mrd-tick", "transactions' timers"},
+        {"mrd-rpc", "messages in and out"},
+        {"mrd-upkeep", "checkpoints, collection of versions"},
+        {"mrd-time", "source of time"},
+        {"nng", "wire between nodes"},
+        {"meridiand", "the engine's own: eviction, checkpoints"},
     };
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
