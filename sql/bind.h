@@ -74,6 +74,7 @@ struct query {
     size_t n_aggs;
     struct bx *having; /* or NULL */
 
+    struct bx **untyped; /* targets as they were before they became text; NULL each otherwise */
     struct bx **targets; /* visible ones first, then those that only ORDER BY needs */
     const char **names;  /* of the visible ones */
     size_t n_targets;    /* all */

@@ -161,12 +161,18 @@ static enum status bind_source(struct binder *b, struct block *k, const struct i
     TRY(insert_columns(b, s, t, &map, &n_map, err));
     d->values = arena_zalloc(b->mem, t->n_columns * sizeof *d->values);
     if (s->source != NULL) {
-        if (plain_values(s->source))
+        if (plain_values(s->source)) {
             TRY(bind_insert_values(b, s, t, map, n_map, &d->source, err));
-        else
+        } else {
+            b->keep_unknown = s->source->kind == SELECT_PLAIN;
             TRY(bind_query(b, k, true, s->source, &d->source, err));
+        }
         width = d->source->n_visible;
         TRY(check_width(s, width, n_map, s->source->pos, err));
+        for (size_t i = 0; i < width; i++) {
+            if (d->source->out_vars[i]->type == TYPE_UNKNOWN)
+                TRY(retype_output(b, d->source, i, t->columns[map[i]].type, err));
+        }
         d->source_slot = query_slots(k->query, width);
         for (size_t i = 0; i < width; i++) {
             const struct bx *o = d->source->out_vars[i];

@@ -55,6 +55,7 @@ struct block {
     uint64_t *lateral_deps; /* while a FROM item is bound that may look at its neighbours */
     enum clause clause;
     bool in_agg;
+    bool keep_unknown; /* targets without a type wait for one */
     struct bind_cte *ctes;
 };
 
@@ -64,6 +65,7 @@ struct binder {
     struct bound *out;
     size_t cap_subqueries;
     unsigned levels;
+    bool keep_unknown; /* for the block that is bound next */
 };
 
 /* bind_expr.c */
@@ -132,6 +134,9 @@ enum status bind_targets(struct binder *b, struct block *k, const struct target_
                          struct err *err) MRD_CHECKED;
 /* The result columns as variables of the query's own frame; makes out_slot. */
 void query_outputs(struct binder *b, struct query *q);
+/* Casts column i of the result, in every branch. */
+enum status retype_output(struct binder *b, struct query *q, size_t i, enum sql_type type,
+                          struct err *err) MRD_CHECKED;
 /* Splits a condition at its ANDs and appends the parts. */
 void add_conjuncts(struct binder *b, struct bx *cond, struct bx ***list, size_t *n);
 void bx_append(struct binder *b, struct bx ***list, size_t *n, struct bx *e);

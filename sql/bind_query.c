@@ -96,10 +96,20 @@ out:
     return st;
 }
 
-static enum status settle_targets(struct binder *b, struct query *q, struct err *err)
+/* Literals without a type become text, unless the target of an INSERT or the other side of a set operation
+ * gives them another: what they were is kept. */
+static enum status settle_targets(struct binder *b, struct block *k, struct err *err)
 {
+    struct query *q = k->query;
+
+    q->untyped = arena_zalloc(b->mem, (q->n_targets + 1) * sizeof *q->untyped);
     for (size_t i = 0; i < q->n_targets; i++) {
-        enum status st = settle_unknown(b, q->targets[i], &q->targets[i], err);
+        enum status st = ST_OK;
+
+        if (q->targets[i]->type == TYPE_UNKNOWN)
+            q->untyped[i] = q->targets[i];
+        if (!k->keep_unknown)
+            st = settle_unknown(b, q->targets[i], &q->targets[i], err);
 
         if (st != ST_OK)
             return st;
@@ -372,7 +382,7 @@ static enum status bind_plain(struct binder *b, struct block *k, const struct se
     TRY(bind_from(b, k, &s->from, &q->from, err));
     k->clause = CLAUSE_TARGET;
     TRY(bind_targets(b, k, &s->targets, err));
-    TRY(settle_targets(b, q, err));
+    TRY(settle_targets(b, k, err));
     if (s->where != NULL) {
         k->clause = CLAUSE_WHERE;
         TRY(bind_condition(b, k, s->where, "WHERE", &where, err));
@@ -429,15 +439,16 @@ out:
 }
 
 /* Casts column i of everything below a set operation. */
-static enum status retype_output(struct binder *b, struct query *q, size_t i, enum sql_type type,
-                                 struct err *err)
+enum status retype_output(struct binder *b, struct query *q, size_t i, enum sql_type type,
+                          struct err *err)
 {
     enum status st = ST_OK;
 
     if (q->out_vars[i]->type == type)
         return ST_OK;
     if (q->kind == QUERY_SELECT) {
-        TRY(coerce(b, q->targets[i], type, CAST_IMPLICIT, &q->targets[i], err));
+        TRY(coerce(b, q->untyped[i] != NULL ? q->untyped[i] : q->targets[i], type, CAST_IMPLICIT,
+                   &q->targets[i], err));
     } else if (q->kind == QUERY_VALUES) {
         for (size_t r = 0; r < q->n_rows; r++)
             TRY(coerce(b, q->rows[r][i], type, CAST_IMPLICIT, &q->rows[r][i], err));
@@ -470,23 +481,13 @@ static enum status unify_outputs(struct binder *b, struct query *q, const struct
     for (size_t i = 0; i < l->n_visible; i++) {
         enum sql_type types[2] = {l->out_vars[i]->type, r->out_vars[i]->type}, type;
 
-        if (l->kind == QUERY_SELECT && l->targets[i]->kind == BX_CONST &&
-            l->targets[i]->type == TYPE_TEXT && l->targets[i]->konst.null)
+        if (l->kind == QUERY_SELECT && l->untyped[i] != NULL)
             types[0] = TYPE_UNKNOWN;
-        if (r->kind == QUERY_SELECT && r->targets[i]->kind == BX_CONST &&
-            r->targets[i]->type == TYPE_TEXT && r->targets[i]->konst.null)
+        if (r->kind == QUERY_SELECT && r->untyped[i] != NULL)
             types[1] = TYPE_UNKNOWN;
         TRY(type_common(types, 2, words[s->setop], s->right->pos, &type, err));
-        for (int side = 0; side < 2; side++) {
-            struct query *child = side == 0 ? l : r;
-
-            if (types[side] == TYPE_UNKNOWN) {
-                child->targets[i]->type = type;
-                child->targets[i]->konst.type = type;
-                child->out_vars[i]->type = type;
-            }
-            TRY(retype_output(b, child, i, type, err));
-        }
+        TRY(retype_output(b, l, i, type, err));
+        TRY(retype_output(b, r, i, type, err));
         q->targets[i] =
             bx_var(b, 0, 0, type,
                    l->out_vars[i]->typmod == r->out_vars[i]->typmod ? l->out_vars[i]->typmod : -1,
@@ -555,9 +556,10 @@ static enum query_kind kind_of(const struct select_stmt *s)
 enum status bind_query(struct binder *b, struct block *outer, bool opaque,
                        const struct select_stmt *s, struct query **out, struct err *err)
 {
-    struct block k = {.outer = outer, .outer_opaque = opaque};
+    struct block k = {.outer = outer, .outer_opaque = opaque, .keep_unknown = b->keep_unknown};
     enum status st = ST_OK;
 
+    b->keep_unknown = false;
     if (++b->levels > BIND_LEVELS_MAX) {
         st = err_set(err, ST_REJECT, SQLSTATE_STATEMENT_TOO_COMPLEX,
                      "queries are nested more than %d deep", BIND_LEVELS_MAX);

@@ -135,5 +135,6 @@ void sqltest_expect(struct sqltest *t, struct session *s, const char *sql, const
     if (strcmp(got, want) == 0)
         return;
     (void)fprintf(stderr, "%s:%d: %s\n--- wanted:\n%s\n--- got:\n%s\n", file, line, sql, want, got);
-    ASSERT(!"the answer is not the one wanted");
+    if (getenv("SQLTEST_GO_ON") == NULL)
+        ASSERT(!"the answer is not the one wanted");
 }
