@@ -71,7 +71,9 @@ struct node {
         struct {
             struct row_store rows;
             size_t at;
-            uint64_t top; /* only so many are wanted; 0 all */
+            uint64_t top;        /* only so many are wanted; 0 all */
+            struct arena *spare; /* for moving the rows that still count */
+            size_t moved;        /* bytes in use after the last move */
         } sort;
         struct {
             uint64_t limit, offset, shown; /* limit UINT64_MAX: none */

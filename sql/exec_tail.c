@@ -70,6 +70,8 @@ enum status unique_next(struct node *n, struct err *err)
     }
 }
 
+enum { TOP_WASTE = 64 * 1024 };
+
 /* Sort. With a limit above, only that many rows are kept, in a heap whose root is the last of them. */
 
 static int compare_rows(const struct plan *p, const struct datum *a, const struct datum *b)
@@ -123,6 +125,25 @@ static void merge_sort(const struct plan *p, struct datum **rows, struct datum *
     }
 }
 
+/* Rows that fell out of the heap still take memory: the others move to a clean arena. */
+static void move_rows(struct node *n)
+{
+    struct row_store *s = &n->sort.rows;
+    struct arena *old = n->keep_mem;
+    struct datum **rows;
+
+    if (n->sort.spare == NULL)
+        n->sort.spare = run_pool_take(n->run->o.pool);
+    n->keep_mem = n->sort.spare;
+    n->sort.spare = old;
+    rows = arena_alloc(n->keep_mem, s->cap * sizeof *rows);
+    for (size_t i = 0; i < s->n; i++)
+        rows[i] = copy_row(s->rows[i], n->plan->sort.n_targets, n->keep_mem);
+    s->rows = rows;
+    arena_reset(old);
+    n->sort.moved = n->keep_mem->used;
+}
+
 static void keep_row(struct node *n, const struct datum *row)
 {
     const struct plan *p = n->plan;
@@ -139,6 +160,8 @@ static void keep_row(struct node *n, const struct datum *row)
     }
     s->rows[0] = copy_row(row, p->sort.n_targets, n->keep_mem);
     sift_down(p, s->rows, s->n, 0);
+    if (n->keep_mem->used > 2 * n->sort.moved + TOP_WASTE)
+        move_rows(n);
 }
 
 static enum status sort_all(struct node *n, struct err *err)
@@ -147,6 +170,7 @@ static enum status sort_all(struct node *n, struct err *err)
     enum status st;
 
     n->sort.rows = (struct row_store){0};
+    n->sort.moved = 0;
     (void)node_keep(n);
     while ((st = node_next(n->child, err)) == ST_OK) {
         keep_row(n, n->frame->slots + p->sort.out_slot);

@@ -1,0 +1,164 @@
+/* Indexes made while rows change, and kept right by every kind of write. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/sql/sqltest.h"
+
+static int set_up(void **state)
+{
+    static struct sqltest t;
+
+    sqltest_open(&t);
+    *state = &t;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    sqltest_close(*state);
+    return 0;
+}
+
+/* The index holds exactly what the table does, in both directions. */
+static void check_index(struct sqltest *t)
+{
+    char through_table[4096], through_index[4096];
+
+    (void)snprintf(through_table, sizeof through_table, "%s",
+                   sqltest_run(t, t->s, "SELECT count(*), sum(k), sum(a) FROM w"));
+    (void)snprintf(
+        through_index, sizeof through_index, "%s",
+        sqltest_run(t, t->s, "SELECT count(*), sum(k), sum(a) FROM w WHERE a >= 0 OR a IS NULL"));
+    assert_string_equal(through_index, through_table);
+    (void)snprintf(
+        through_index, sizeof through_index, "%s",
+        sqltest_run(t, t->s,
+                    "SELECT (SELECT count(*) FROM w WHERE a > -1) + (SELECT count(*) FROM w "
+                    "WHERE a IS NULL), (SELECT sum(k) FROM w), (SELECT sum(a) FROM w WHERE a "
+                    "> -1)"));
+    assert_string_equal(through_index, through_table);
+}
+
+static void index_on_rows_is_filled_and_public(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int)", "CREATE TABLE");
+    expect(t, "INSERT INTO w SELECT g, nullif(g % 7, 0) FROM generate_series(1, 1700) g",
+           "INSERT 0 1700");
+    expect(t, "CREATE INDEX w_a ON w (a)", "CREATE INDEX");
+    expect_rows(t, "EXPLAIN (COSTS OFF) SELECT k FROM w WHERE a = 3",
+                "Index Only Scan using w_a on w\n  Index Cond: (a = 3)");
+    expect_rows(t, "SELECT state FROM meridian.indexes WHERE index_name = 'w_a'", "public");
+    check_index(t);
+}
+
+static void index_unique_with_duplicates_is_taken_out_again(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int)", "CREATE TABLE");
+    expect(t, "INSERT INTO w SELECT g, g % 1000 FROM generate_series(1, 1200) g", "INSERT 0 1200");
+    expect(t, "CREATE UNIQUE INDEX w_a ON w (a)",
+           "ERROR 23505 could not create unique index \"w_a\" Key (a)=(1) is duplicated.");
+    expect_rows(t, "SELECT index_name FROM meridian.indexes", "w_pkey");
+    expect(t, "INSERT INTO w VALUES (5000, 1)", "INSERT 0 1");
+    expect(t, "DELETE FROM w WHERE k > 999", "DELETE 202");
+    expect(t, "CREATE UNIQUE INDEX w_a ON w (a)", "CREATE INDEX");
+    check_index(t);
+}
+
+static void index_follows_every_write(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int)", "CREATE TABLE");
+    expect(t, "CREATE INDEX w_a ON w (a)", "CREATE INDEX");
+    expect(t, "INSERT INTO w SELECT g, g FROM generate_series(1, 50) g", "INSERT 0 50");
+    expect(t, "UPDATE w SET a = a + 100 WHERE k % 2 = 0", "UPDATE 25");
+    expect(t, "UPDATE w SET a = NULL WHERE k % 5 = 0", "UPDATE 10");
+    expect(t, "UPDATE w SET k = k + 1000 WHERE k % 3 = 0", "UPDATE 16");
+    expect(t, "DELETE FROM w WHERE a BETWEEN 10 AND 110", "DELETE 20");
+    expect(t, "INSERT INTO w VALUES (1, 7) ON CONFLICT (k) DO UPDATE SET a = 99", "INSERT 0 1");
+    check_index(t);
+    expect_rows(t, "SELECT k FROM w WHERE a = 99", "1");
+}
+
+/* A writer beside the making of the index. */
+struct writer {
+    struct sqltest *t;
+    struct session *s;
+    bool stop;
+    int n;
+};
+
+static bool no_row(void *arg, const struct datum *values, size_t n)
+{
+    (void)arg;
+    (void)values;
+    return n > 0;
+}
+
+static void *write_rows(void *arg)
+{
+    struct writer *w = arg;
+    const struct sql_sink sink = {.row = no_row};
+    char sql[100];
+    struct err err;
+
+    for (int i = 0; !__atomic_load_n(&w->stop, __ATOMIC_RELAXED); i++) {
+        int k = i * 37 % 2000;
+
+        if (i % 3 == 0)
+            (void)snprintf(sql, sizeof sql, "DELETE FROM w WHERE k = %d", k);
+        else
+            (void)snprintf(sql, sizeof sql,
+                           "INSERT INTO w VALUES (%d, %d) ON CONFLICT (k) DO UPDATE SET a = %d", k,
+                           i, i);
+        err_clear(&err);
+        if (session_run(w->s, sql, &sink, &err) == ST_OK)
+            w->n++;
+    }
+    return NULL;
+}
+
+static void index_made_under_writes_misses_nothing(void **state)
+{
+    struct sqltest *t = *state;
+    struct writer w = {.t = t};
+    pthread_t thread;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int)", "CREATE TABLE");
+    expect(t, "INSERT INTO w SELECT g, g FROM generate_series(0, 1999) g", "INSERT 0 2000");
+    w.s = sqltest_session(t);
+    assert_int_equal(pthread_create(&thread, NULL, write_rows, &w), 0);
+    for (int i = 0; i < 3; i++) {
+        expect(t, "CREATE INDEX w_a ON w (a)", "CREATE INDEX");
+        if (i < 2)
+            expect(t, "DROP INDEX w_a", "DROP INDEX");
+    }
+    __atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(w.n > 0);
+    check_index(t);
+    session_close(w.s);
+}
+
+int main(void)
+{
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(index_on_rows_is_filled_and_public),
+        CASE(index_unique_with_duplicates_is_taken_out_again),
+        CASE(index_follows_every_write),
+        CASE(index_made_under_writes_misses_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
