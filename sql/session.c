@@ -648,6 +648,9 @@ enum status session_sync(struct session *s, struct err *err)
 
 void session_failed(struct session *s)
 {
+    /* An error that the caller found, in a parameter's value say, fails the block as a statement's would. */
+    if (s->state == SESSION_IN_TXN)
+        session_statement_failed(s, ST_REJECT);
     if (s->state != SESSION_IDLE)
         return;
     if (s->txn != NULL)

@@ -152,6 +152,7 @@ enum status session_open_run(struct session *s, struct prepared *p, const struct
 
     if (stats != NULL && stats->cap >= p->plan.n_nodes)
         opts.stats = stats->items;
+    txn_set_deadline(s->txn, opts.deadline_mono_ns);
     return run_open(&opts, out, err);
 }
 
@@ -222,10 +223,24 @@ static enum status take_rows(struct attempt *a, struct run *run, struct err *err
     return st == ST_NOTFOUND ? ST_OK : st;
 }
 
+/* A wait that the statement's own deadline ended, for a lock say, ended by its timeout. The commit has no deadline: it
+ * would be in doubt. */
+static enum status end_deadline(struct session *s, int64_t deadline, enum status st,
+                                struct err *err)
+{
+    if (s->txn != NULL)
+        txn_set_deadline(s->txn, 0);
+    if (st == ST_RETRY && deadline != 0 && mono_now() >= deadline)
+        return err_set(err, ST_REJECT, SQLSTATE_QUERY_CANCELED,
+                       "canceling statement due to statement timeout");
+    return st;
+}
+
 static enum status attempt_once(struct attempt *a, tstamp age, struct err *err)
 {
     struct session *s = a->s;
     struct run *run = NULL;
+    int64_t deadline = session_deadline(s);
     enum status st = ST_OK;
 
     a->count = 0;
@@ -237,6 +252,7 @@ static enum status attempt_once(struct attempt *a, tstamp age, struct err *err)
         a->count = run_affected(run);
 out:
     run_close(run);
+    st = end_deadline(s, deadline, st, err);
     /* An error tells what was read, as rows do. */
     if (st == ST_REJECT && s->txn != NULL && txn_answer(s->txn, NULL) != ST_OK)
         st = ST_REJECT;

@@ -154,6 +154,7 @@ enum status session_commit(struct session *s, struct err *err)
 
     close_portals(s);
     if (s->txn != NULL && s->mode == TXN_READ_WRITE) {
+        txn_set_deadline(s->txn, 0); /* a cursor's, which must not put the commit in doubt */
         st = txn_commit_wait(s->txn, &ts, err);
         if (st == ST_OK && ts != 0)
             s->last_commit = ts;

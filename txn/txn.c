@@ -106,6 +106,11 @@ int txn_lock_mode(const struct txn *t, enum txn_lock lock)
     return lock == TXN_LOCK_EXCLUSIVE ? LOCK_EXCLUSIVE : LOCK_SHARED;
 }
 
+void txn_set_deadline(struct txn *t, int64_t deadline_mono_ns)
+{
+    t->deadline_mono_ns = deadline_mono_ns;
+}
+
 void txn_set_schema(struct txn *t, tstamp from, tstamp until)
 {
     struct err err;

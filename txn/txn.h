@@ -115,6 +115,10 @@ enum status txn_delete(struct txn *t, struct bytes key, struct err *err) MRD_CHE
  * has surely passed. Nearly always returns at once. */
 enum status txn_answer(struct txn *t, struct err *err) MRD_CHECKED;
 
+/* From now on operations, waits for locks included, give up at this mono_now() time with ST_RETRY 57P03; 0: they wait
+ * as long as there is a leader. A commit that gives up is in doubt. */
+void txn_set_deadline(struct txn *t, int64_t deadline_mono_ns);
+
 /* The schema that the transaction was planned under: [from, until). Commit refuses s >= until (ST_ABORT 40001),
  * read-only transactions outside it likewise. */
 void txn_set_schema(struct txn *t, tstamp from, tstamp until);
