@@ -185,7 +185,7 @@ static const struct option_def defs[] = {
     {"time", "SOURCE", "fixed:200us, kernel (default kernel)", set_time},
     {"time-fault", "FILE", "shared page that bends this node's clock; for tests", set_time_fault},
     {"lease", "TIME", "of leaders (default 2s); the same on every node", set_lease},
-    {"cache", "SIZE", "memory for data pages (default 64MB)", set_cache},
+    {"cache", "SIZE", "memory for data pages (default 256MB)", set_cache},
     {"checkpoint", "TIME", "between checkpoints (default 30s)", set_checkpoint},
     {"checkpoint-log", "SIZE", "log that makes an earlier one (default 128MB)", set_checkpoint_log},
     {"op-timeout", "TIME", "how long an operation looks for a leader (default 10s)",

@@ -18,6 +18,8 @@
 #include "tools/meridiand/frontend.h"
 #include "txn/txn.h"
 
+#define CACHE_BYTES ((uint64_t)256 << 20) /* unless --cache says otherwise; taken as it fills */
+
 struct server {
     struct cluster_info info; /* what SHOW may ask; points at the parts below */
     struct metrics *metrics;
@@ -98,7 +100,8 @@ static enum status open_store(struct server *sv, const struct options *o, struct
                                  .lease_ns = o->lease_ns,
                                  .checkpoint_interval_ns = o->checkpoint_ns,
                                  .checkpoint_log_bytes = (uint64_t)o->checkpoint_log_bytes,
-                                 .cache_bytes = (uint64_t)o->cache_bytes,
+                                 .cache_bytes =
+                                     o->cache_bytes != 0 ? (uint64_t)o->cache_bytes : CACHE_BYTES,
                                  .fault_nosync = o->no_sync,
                                  .tt = sv->tt,
                                  .log = log,

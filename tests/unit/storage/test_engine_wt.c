@@ -323,7 +323,7 @@ static void *scan_again_and_again(void *arg)
 
 static void churn_beyond_the_cache_leaves_lookaside_alone(void **state)
 {
-    struct engine_options opts = {.dir = *state, .cache_bytes = 8 << 20};
+    struct engine_options opts = {.dir = *state, .cache_bytes = 32 << 20};
     struct churn churn = {0};
     struct engine_stats stats;
     struct rng rng;
@@ -333,7 +333,7 @@ static void churn_beyond_the_cache_leaves_lookaside_alone(void **state)
     rng_seed(&rng, 3);
     assert_int_equal(engine_wt_open(&opts, &churn.e, NULL), ST_OK);
     pthread_create(&reader, NULL, scan_again_and_again, &churn);
-    for (int n = 0; n < 1500; n++) { /* some 30 MB */
+    for (int n = 0; n < 2500; n++) { /* some 50 MB */
         struct engine_txn *x;
 
         assert_int_equal(engine_begin(churn.e, &x, NULL), ST_OK);
