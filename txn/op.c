@@ -245,10 +245,6 @@ static void try_op(struct op *op)
 {
     node_id node;
 
-    if (atomic_load(&op->s->stopped)) {
-        end(op, err_set(&op->err, ST_RETRY, SQLSTATE_ADMIN_SHUTDOWN, "the node is shutting down"));
-        return;
-    }
     if (is_here(op)) {
         try_here(op);
         return;
@@ -387,6 +383,8 @@ static bool step(struct op *op)
 
     switch (op->phase) {
     case OP_TRY:
+        if (atomic_load(&op->s->stopped))
+            break;
         try_op(op);
         return true;
     case OP_PARKED:

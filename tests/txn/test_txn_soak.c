@@ -20,6 +20,8 @@ struct client {
     _Atomic long acked; /* increments of its row that were acknowledged */
     long least, most;   /* what its row may hold: they differ after a commit in doubt */
     long n_aborts, n_unknown, n_reads;
+    enum status last_st; /* of its last commit, with why */
+    struct err last_err;
 };
 
 struct soak {
@@ -31,8 +33,9 @@ struct soak {
 
 static void fatal(const char *what, const struct client *c, long a, long b)
 {
-    (void)fprintf(stderr, "client %u on node %zu: %s: %ld, %ld\n", c->number, c->node + 1, what, a,
-                  b);
+    (void)fprintf(stderr, "client %u on node %zu: %s: %ld, %ld; its last commit: %s %s\n",
+                  c->number, c->node + 1, what, a, b, status_name(c->last_st),
+                  c->last_st != ST_OK ? c->last_err.msg : "");
     abort();
 }
 
@@ -89,19 +92,12 @@ out:
     return st;
 }
 
-static void transfer(struct client *c, struct txn_space *s, tstamp age)
+static enum status commit_transfer(struct client *c, struct txn *t)
 {
-    struct txn_options o = {.mode = TXN_READ_WRITE, .age = age};
-    struct txn *t;
     tstamp ts;
-    struct err err;
-    enum status st = txn_begin(s, &o, &t, &err);
+    enum status st = txn_commit_wait(t, &ts, &c->last_err);
 
-    if (st != ST_OK)
-        return;
-    st = transfer_in(c, t);
-    if (st == ST_OK)
-        st = txn_commit_wait(t, &ts, &err);
+    c->last_st = st;
     if (st == ST_OK) {
         c->least = c->most;
         atomic_store(&c->acked, c->most);
@@ -109,10 +105,25 @@ static void transfer(struct client *c, struct txn_space *s, tstamp age)
     } else if (st != ST_UNKNOWN) {
         c->most = c->least;
     }
+    return st;
+}
+
+static void transfer(struct client *c, struct txn_space *s, tstamp age)
+{
+    struct txn_options o = {.mode = TXN_READ_WRITE, .age = age};
+    struct txn *t;
+    struct err err;
+    enum status st = txn_begin(s, &o, &t, &err);
+
+    if (st != ST_OK)
+        return;
+    st = transfer_in(c, t);
+    if (st == ST_OK)
+        st = commit_transfer(c, t);
     c->n_aborts += st == ST_ABORT;
     c->n_unknown += st == ST_UNKNOWN;
     if (st == ST_REJECT || st == ST_FATAL)
-        fatal(err.msg, c, 0, 0);
+        fatal("refused", c, 0, 0);
     txn_free(t);
 }
 

@@ -114,8 +114,26 @@ static void answer_fresh_version_waits_for_its_time(void **state)
     }
 }
 
+static void assert_scan_finds(struct txn *t, const char *key, const char *want)
+{
+    char end[32], got[64] = "-";
+    struct txn_scan *sc;
+    struct bytes k, v;
+    struct err err;
+
+    (void)snprintf(end, sizeof end, "%s!", key);
+    must(txn_scan_open(t,
+                       &(struct txn_scan_options){.start = bytes_str(key), .end = bytes_str(end)},
+                       &sc, &err),
+         &err);
+    if (txn_scan_next(sc, &k, &v, &err) == ST_OK)
+        (void)snprintf(got, sizeof got, "%.*s", (int)v.len, (const char *)v.ptr);
+    txn_scan_close(sc);
+    assert_string_equal(got, want);
+}
+
 /* A write that is proposed and not chosen yet: a read above it waits for its end. */
-static void read_pending_write_waits_for_it(void **state)
+static void read_pending(bool scans)
 {
     size_t leader = world_leader(&w);
     struct txn_space *s = world_space(&w, leader);
@@ -125,7 +143,6 @@ static void read_pending_write_waits_for_it(void **state)
     struct txn *t = begin_rw(s);
     int64_t began;
 
-    (void)state;
     put_surely(s, "pending", "old");
     assert_int_equal(put_str(t, "pending", "new"), ST_OK);
     rpc_set_fault(w.node[leader].rpc, 0, &slow);
@@ -137,13 +154,53 @@ static void read_pending_write_waits_for_it(void **state)
     t = begin_ro(s, 0);
     assert_reads(t, "pending.not", TXN_LOCK_NONE, "-"); /* what is not written does not wait */
     assert_true(mono_now() - began < 50 * (int64_t)NS_PER_MS);
-    assert_reads(t, "pending", TXN_LOCK_NONE, "new");
+    if (scans)
+        assert_scan_finds(t, "pending", "new");
+    else
+        assert_reads(t, "pending", TXN_LOCK_NONE, "new");
     assert_true(mono_now() - began > 55 * (int64_t)NS_PER_MS);
     txn_free(t);
     rpc_set_fault(w.node[leader].rpc, 0, &none);
     pthread_join(c.thread, NULL);
     assert_int_equal(c.st, ST_OK);
     txn_free(c.t);
+}
+
+static void read_pending_write_waits_for_it(void **state)
+{
+    (void)state;
+    read_pending(false);
+}
+
+static void scan_pending_write_waits_for_it(void **state)
+{
+    (void)state;
+    read_pending(true);
+}
+
+/* A timestamp ahead of this clock, as another node's may be: what was read at it stays so. */
+static void read_ahead_holds_writers_above_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        for (int scans = 0; scans < 2; scans++) {
+            tstamp ahead = tt_now(w.tt).latest + 40 * (int64_t)NS_PER_MS;
+            struct txn *t = begin_ro(world_space(&w, i), ahead);
+            char key[16];
+
+            (void)snprintf(key, sizeof key, "ahead%zu.%d", i, scans);
+            if (scans)
+                assert_scan_finds(t, key, "-");
+            else
+                assert_reads(t, key, TXN_LOCK_NONE, "-");
+            assert_true(put_surely(world_space(&w, i), key, "x") > ahead);
+            if (scans)
+                assert_reads(t, key, TXN_LOCK_NONE, "-");
+            else
+                assert_scan_finds(t, key, "-");
+            txn_free(t);
+        }
+    }
 }
 
 /* The leader goes while transactions hold locks: they are over; a commit that was acknowledged stays. */
@@ -343,6 +400,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(answer_fresh_version_waits_for_its_time, open_wide_world,
                                         close_world),
         WORLD_TEST(read_pending_write_waits_for_it),
+        WORLD_TEST(scan_pending_write_waits_for_it),
+        WORLD_TEST(read_ahead_holds_writers_above_it),
         WORLD_TEST(leader_lost_open_transactions_are_aborted),
         WORLD_TEST(leader_lost_commits_tell_their_end),
         WORLD_TEST(answer_lost_commit_is_asked_for),
