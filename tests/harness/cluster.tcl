@@ -8,6 +8,7 @@
 #   cluster::destroy ?-keep BOOL?  kills what runs and removes the directories (kept if -keep, or KEEP is set)
 #   cluster::pg N / rpc N / pid N / dir N / log N / nodes / hosts / alive N
 #   cluster::sql N STATEMENT       through psql: rows as a list of lists; error with {SQL <sqlstate>} in errorCode
+#   cluster::complaints            what sanitizers and assertions said in the logs
 #   cluster::leader                number of the node that leads, 0 if none says so
 #   cluster::wait TEXT MS BODY     runs BODY until it is true; an error that says TEXT after MS
 #
@@ -186,6 +187,18 @@ proc cluster::destroy {args} {
     }
     set s(dir) ""
     set s(nodes) {}
+}
+
+# What sanitizers and assertions said in the nodes' logs: lines, empty if all is well.
+proc cluster::complaints {} {
+    variable s
+    set lines {}
+    foreach i $s(nodes) {
+        if {![catch {exec grep -aE {(Address|Thread|Leak)Sanitizer: |runtime error: |check assertion } [log $i]} text]} {
+            lappend lines "node $i: $text"
+        }
+    }
+    return $lines
 }
 
 proc cluster::wait {what ms body} {

@@ -50,6 +50,10 @@ proc harness::main {argv} {
     }
     ::tcltest::cleanupTests
     puts "SUMMARY file=[file tail $file] total=$counts(Total) passed=$counts(Passed) skipped=$counts(Skipped) failed=$counts(Failed)"
+    foreach line [cluster::complaints] {
+        puts "COMPLAINT $line"
+        set broken 1
+    }
     set bad [expr {$broken || $counts(Failed) > 0 || $counts(Total) == 0}]
     if {[catch {cluster::destroy -keep $bad} message]} {
         puts "cluster: $message"
