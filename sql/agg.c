@@ -19,9 +19,10 @@ struct int_state { /* sums of int2 and int4: 64 bits hold 2^31 rows of them, 128
     int64_t n;
 };
 
-struct
-    float_state { /* Youngs-Cramer is PostgreSQL's for variance; a plain sum is what sum and avg show */
+struct float_state {
     double sum;
+    double
+        squares; /* sum of squares of distances from the mean (Youngs, Cramer): avg() overflows with it */
     int64_t n;
 };
 
@@ -32,6 +33,8 @@ struct numeric_state {
 
 struct value_state {
     struct datum value;
+    void *room; /* what value points to, in the group's arena; grows by doubling */
+    size_t cap;
     bool any;
 };
 
@@ -168,16 +171,43 @@ static enum status avg_numeric_final(FINAL)
     return divide(sum.n, s->n, mem, out, err);
 }
 
+static enum status float_overflow(struct err *err)
+{
+    return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
+                   "value out of range: overflow");
+}
+
 static enum status float_step(STEP)
 {
     struct float_state *s = state;
+    double sum = s->n == 0 ? args[0].d : s->sum + args[0].d;
 
     STEP_UNUSED;
-    s->sum += args[0].d;
+    if (args[0].type == TYPE_FLOAT4)
+        sum = (double)(float)sum;
+    if (isinf(sum) && !isinf(s->sum) && !isinf(args[0].d))
+        return float_overflow(err);
+    s->sum = sum;
     s->n++;
-    if (isinf(s->sum) && !isinf(args[0].d) && s->n == 1)
-        return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
-                       "value out of range: overflow");
+    return ST_OK;
+}
+
+static enum status avg_float_step(STEP)
+{
+    struct float_state *s = state;
+    double v = args[0].d;
+    double n = (double)s->n + 1;
+    double sum = s->sum + v;
+    double distance = v * n - sum;
+
+    STEP_UNUSED;
+    if (s->n > 0) {
+        s->squares += distance * distance / (n * (double)s->n);
+        if ((isinf(sum) || isinf(s->squares)) && !isinf(s->sum) && !isinf(v))
+            return float_overflow(err);
+    }
+    s->sum = sum;
+    s->n++;
     return ST_OK;
 }
 
@@ -187,16 +217,6 @@ static enum status sum_float_final(FINAL)
 
     FINAL_UNUSED;
     *out = s->n == 0 ? datum_null(TYPE_FLOAT8) : (struct datum){.type = TYPE_FLOAT8, .d = s->sum};
-    return ST_OK;
-}
-
-static enum status sum_real_final(FINAL)
-{
-    const struct float_state *s = state;
-
-    FINAL_UNUSED;
-    *out = s->n == 0 ? datum_null(TYPE_FLOAT4)
-                     : (struct datum){.type = TYPE_FLOAT4, .d = (double)(float)s->sum};
     return ST_OK;
 }
 
@@ -210,12 +230,28 @@ static enum status avg_float_final(FINAL)
     return ST_OK;
 }
 
-/* Extremes keep one value; only a longer text takes new memory, twice what it needs, so that the use of the arena
- * stays bounded. */
+/* Extremes keep one value; only a longer one than any before takes new memory, twice what it needs, so that the
+ * use of the arena stays bounded. */
 static void keep_value(struct value_state *s, const struct datum *d, struct arena *mem)
 {
-    s->value = datum_copy(d, mem);
+    bool number = d->type == TYPE_NUMERIC;
+    bool fixed = !number && type_info(d->type)->wire_len > 0;
+    size_t size = fixed ? 0 : number ? numeric_size(d->n) : d->s.len;
+
+    s->value = *d;
     s->any = true;
+    if (fixed)
+        return;
+    if (s->cap < size || s->room == NULL) {
+        s->cap = 2 * size;
+        s->room = arena_alloc(mem, s->cap);
+    }
+    if (size > 0)
+        memcpy(s->room, number ? (const void *)d->n : d->s.ptr, size);
+    if (number)
+        s->value.n = s->room;
+    else
+        s->value.s = bytes_of(s->room, size);
 }
 
 static enum status min_step(STEP)
@@ -238,13 +274,13 @@ static enum status max_step(STEP)
     return ST_OK;
 }
 
-/* The executor takes the type of NULL from agg->result. */
+/* A copy: the state may go on. The type of NULL comes from agg_final(). */
 static enum status value_final(FINAL)
 {
     const struct value_state *s = state;
 
     FINAL_UNUSED;
-    *out = s->any ? s->value : datum_null(TYPE_UNKNOWN);
+    *out = s->any ? datum_copy(&s->value, mem) : datum_null(TYPE_UNKNOWN);
     return ST_OK;
 }
 
@@ -375,14 +411,14 @@ static const struct agg table[] = {
     AGG("sum", TYPE_INT4, TYPE_INT8, int_state, int_step, sum_int_final),
     AGG("sum", TYPE_INT8, TYPE_NUMERIC, int_state, int_step, sum_big_final),
     AGG("sum", TYPE_NUMERIC, TYPE_NUMERIC, numeric_state, numeric_step, sum_numeric_final),
-    AGG("sum", TYPE_FLOAT4, TYPE_FLOAT4, float_state, float_step, sum_real_final),
+    AGG("sum", TYPE_FLOAT4, TYPE_FLOAT4, float_state, float_step, sum_float_final),
     AGG("sum", TYPE_FLOAT8, TYPE_FLOAT8, float_state, float_step, sum_float_final),
     AGG("avg", TYPE_INT2, TYPE_NUMERIC, int_state, int_step, avg_int_final),
     AGG("avg", TYPE_INT4, TYPE_NUMERIC, int_state, int_step, avg_int_final),
     AGG("avg", TYPE_INT8, TYPE_NUMERIC, int_state, int_step, avg_int_final),
     AGG("avg", TYPE_NUMERIC, TYPE_NUMERIC, numeric_state, numeric_step, avg_numeric_final),
-    AGG("avg", TYPE_FLOAT4, TYPE_FLOAT8, float_state, float_step, avg_float_final),
-    AGG("avg", TYPE_FLOAT8, TYPE_FLOAT8, float_state, float_step, avg_float_final),
+    AGG("avg", TYPE_FLOAT4, TYPE_FLOAT8, float_state, avg_float_step, avg_float_final),
+    AGG("avg", TYPE_FLOAT8, TYPE_FLOAT8, float_state, avg_float_step, avg_float_final),
     EXTREMES("min", min_step),
     EXTREMES("max", max_step),
     AGG("bool_and", TYPE_BOOL, TYPE_BOOL, value_state, and_step, bool_final),
@@ -446,11 +482,27 @@ static int fit(const struct agg *a, const enum sql_type *args, size_t n)
     return score;
 }
 
+static enum status unresolved(const char *name, const char *types, bool ambiguous, int pos,
+                              struct err *err)
+{
+    (void)err_set(err, ST_REJECT,
+                  ambiguous ? SQLSTATE_AMBIGUOUS_FUNCTION : SQLSTATE_UNDEFINED_FUNCTION,
+                  ambiguous ? "function %s(%s) is not unique" : "function %s(%s) does not exist",
+                  name, types);
+    (void)err_hint(err, "%s",
+                   ambiguous ? "Could not choose a best candidate function. You might need to add "
+                               "explicit type casts."
+                             : "No function matches the given name and argument types. You might "
+                               "need to add explicit type casts.");
+    return err_position(err, pos);
+}
+
 enum status agg_resolve(const char *schema, const char *name, bool star, const enum sql_type *args,
                         size_t n, int pos, const struct agg **out, struct err *err)
 {
     const struct agg *best = NULL;
     int best_fit = -1;
+    bool ambiguous;
     char types[160] = "";
     size_t len = 0;
 
@@ -466,16 +518,20 @@ enum status agg_resolve(const char *schema, const char *name, bool star, const e
             best = &table[i];
         }
     }
-    if (best != NULL) {
+    /* PostgreSQL's sum and avg also take intervals and money, so that an untyped literal may be anything. */
+    ambiguous = best != NULL && n == 1 && args[0] == TYPE_UNKNOWN &&
+                (strcmp(name, "sum") == 0 || strcmp(name, "avg") == 0);
+    if (best != NULL && !ambiguous) {
         *out = best;
         return ST_OK;
+    }
+    if (n == 0 && !star && agg_exists(schema, name) && strcmp(name, "count") == 0) {
+        (void)err_set(err, ST_REJECT, SQLSTATE_WRONG_OBJECT_TYPE,
+                      "count(*) must be used to call a parameterless aggregate function");
+        return err_position(err, pos);
     }
     for (size_t i = 0; i < n && len < sizeof types; i++)
         len += (size_t)snprintf(types + len, sizeof types - len, "%s%s", i > 0 ? ", " : "",
                                 type_info(args[i])->name);
-    (void)err_set(err, ST_REJECT, SQLSTATE_UNDEFINED_FUNCTION, "function %s(%s) does not exist",
-                  name, star ? "*" : types);
-    (void)err_hint(err, "No function matches the given name and argument types. You might need to "
-                        "add explicit type casts.");
-    return err_position(err, pos);
+    return unresolved(name, types, ambiguous, pos, err);
 }

@@ -61,7 +61,11 @@ static inline MRD_CHECKED enum status agg_final(const struct agg *a, const struc
                                                 const void *state, struct arena *mem,
                                                 struct datum *out, struct err *err)
 {
-    return a->final(env, state, mem, out, err);
+    enum status st = a->final(env, state, mem, out, err);
+
+    if (st == ST_OK)
+        out->type = a->result; /* a state that serves several types does not know it */
+    return st;
 }
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "sql/numeric.h"
+#include "sql/type_name.h"
 #include "sql/utf8.h"
 
 typedef enum status cast_fn(const struct func_env *env, const struct datum *in, struct arena *mem,
@@ -142,7 +143,7 @@ static enum status to_float4(const struct func_env *env, const struct datum *in,
 
     (void)env;
     (void)mem;
-    TRY(as_double(in, &v, err));
+    TRY(in->type == TYPE_NUMERIC ? numeric_to_single(in->n, &v, err) : as_double(in, &v, err));
     f = (float)v;
     if (isinf(f) && !isinf(v))
         return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
@@ -441,7 +442,8 @@ enum status typmod_apply(enum sql_type type, int32_t typmod, enum cast_context c
     if (value->null || !typmod_matters(type, typmod))
         return ST_OK;
     if (type == TYPE_NUMERIC)
-        return numeric_fit(value->n, m >> 16 & 0xffff, m & 0xffff, mem, &value->n, err);
+        return numeric_fit(value->n, type_numeric_precision(typmod), type_numeric_scale(typmod),
+                           mem, &value->n, err);
     return fit_text(type, (size_t)m, context, mem, value, err);
 }
 

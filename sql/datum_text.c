@@ -14,49 +14,104 @@
 #include "sql/datum.h"
 #include "sql/numeric.h"
 #include "sql/timestamp.h"
+#include "sql/utf8.h"
 
-enum { NUMBER_TEXT_MAX = 400 }; /* longer text of a fixed-size number is no number of ours */
+enum { FLOAT_DIGITS_MAX = 40, FLOAT_ROOM = 64 };
 
-/* The shortest text that reads back as the same value, laid out as PostgreSQL does: plain digits for
- * exponents from -5 to 14 (5 for real), else d.ddde+nn. */
+/* digits * 10^(exp - n + 1) */
+struct decimal {
+    char digits[FLOAT_DIGITS_MAX];
+    int n;
+    int exp; /* of the first digit */
+};
+
+static struct decimal decimal_of(double v, int precision)
+{
+    struct decimal d = {.n = 0};
+    char text[FLOAT_ROOM];
+    char *e;
+
+    (void)snprintf(text, sizeof text, "%.*e", precision,
+                   fabs(v)); /* fits: 17 digits and an exponent */
+    e = strchr(text, 'e');
+    d.exp = (int)strtol(e + 1, NULL, 10);
+    for (const char *p = text; p < e; p++)
+        if (isdigit((unsigned char)*p))
+            d.digits[d.n++] = *p;
+    return d;
+}
+
+static bool reads_back(const struct decimal *d, double v, bool single)
+{
+    char text[FLOAT_ROOM];
+
+    (void)snprintf(text, sizeof text, "%.*se%d", d->n, d->digits, d->exp - d->n + 1);
+    return single ? strtof(text, NULL) == (float)fabs(v) : strtod(text, NULL) == fabs(v);
+}
+
+/* The next larger number of as many digits. */
+static void increment(struct decimal *d)
+{
+    int i = d->n - 1;
+
+    while (i >= 0 && d->digits[i] == '9')
+        d->digits[i--] = '0';
+    if (i >= 0) {
+        d->digits[i]++;
+    } else {
+        d->digits[0] = '1'; /* 99 becomes 10 with the next exponent */
+        d->exp++;
+    }
+}
+
+/* The least digits that read back as v, and the nearest such. What rounds to v reaches half as far below a power
+ * of two as above it: there the digits above may do where the nearest ones do not. Subnormals have fewer digits
+ * than others, which is why they are tried from the first. */
+static struct decimal shortest(double v, bool single)
+{
+    int exp;
+    bool power_of_two = frexp(fabs(v), &exp) == 0.5;
+    bool subnormal = fabs(v) < (single ? (double)FLT_MIN : DBL_MIN);
+    int last = single ? 8 : 16;
+    struct decimal d;
+
+    for (int precision = subnormal ? 0 : single ? 5 : 14;; precision++) {
+        d = decimal_of(v, precision);
+        if (precision == last || reads_back(&d, v, single))
+            break;
+        if (power_of_two) {
+            increment(&d);
+            if (reads_back(&d, v, single))
+                break;
+        }
+    }
+    while (d.n > 1 && d.digits[d.n - 1] == '0')
+        d.n--;
+    d.digits[d.n] = '\0';
+    return d;
+}
+
+/* Laid out as PostgreSQL does: plain digits for exponents from -4 to 14 (5 for real), else d.ddde+nn. */
 static struct bytes float_text(double v, bool single, struct arena *mem)
 {
-    char text[64];
-    char digits[40];
-    int max = single ? 9 : 17;
-    int exp;
-    char *e;
-    size_t n = 0;
+    const char *sign = signbit(v) ? "-" : "";
+    struct decimal d;
 
     if (isnan(v))
         return bytes_str("NaN");
     if (isinf(v))
         return bytes_str(v < 0 ? "-Infinity" : "Infinity");
-    for (int precision = single ? 5 : 14;; precision++) {
-        (void)snprintf(text, sizeof text, "%.*e", precision, v);
-        if (precision + 1 >= max ||
-            (single ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v))
-            break;
-    }
-    e = strchr(text, 'e');
-    exp = (int)strtol(e + 1, NULL, 10);
-    for (char *p = text; p < e; p++)
-        if (isdigit((unsigned char)*p))
-            digits[n++] = *p;
-    while (n > 1 && digits[n - 1] == '0')
-        n--;
-    digits[n] = '\0';
-    if (exp < -4 || exp >= (single ? 6 : 15))
-        return bytes_str(arena_printf(mem, "%s%c%s%se%c%02d", signbit(v) ? "-" : "", digits[0],
-                                      n > 1 ? "." : "", digits + 1, exp < 0 ? '-' : '+', abs(exp)));
-    if (exp < 0)
+    d = shortest(v, single);
+    if (d.exp < -4 || d.exp >= (single ? 6 : 15))
+        return bytes_str(arena_printf(mem, "%s%c%s%se%c%02d", sign, d.digits[0], d.n > 1 ? "." : "",
+                                      d.digits + 1, d.exp < 0 ? '-' : '+', abs(d.exp)));
+    if (d.exp < 0)
+        return bytes_str(arena_printf(mem, "%s0.%.*s%s", sign, -d.exp - 1, "00000", d.digits));
+    if (d.n <= d.exp + 1)
         return bytes_str(
-            arena_printf(mem, "%s0.%.*s%s", signbit(v) ? "-" : "", -exp - 1, "00000", digits));
-    if (n <= (size_t)exp + 1)
-        return bytes_str(arena_printf(mem, "%s%s%.*s", signbit(v) ? "-" : "", digits,
-                                      exp + 1 - (int)n, "0000000000000000000"));
+            arena_printf(mem, "%s%s%.*s", sign, d.digits, d.exp + 1 - d.n, "0000000000000000000"));
     return bytes_str(
-        arena_printf(mem, "%s%.*s.%s", signbit(v) ? "-" : "", exp + 1, digits, digits + exp + 1));
+        arena_printf(mem, "%s%.*s.%s", sign, d.exp + 1, d.digits, d.digits + d.exp + 1));
 }
 
 static struct bytes int_text(int64_t i, struct arena *mem)
@@ -135,6 +190,9 @@ struct bytes datum_text(const struct datum *d, struct arena *mem)
 
 static enum status bad(enum sql_type t, struct bytes text, struct err *err)
 {
+    if (t == TYPE_BYTEA)
+        return err_set(err, ST_REJECT, SQLSTATE_INVALID_TEXT_REPRESENTATION,
+                       "invalid input syntax for type bytea");
     return err_set(err, ST_REJECT, SQLSTATE_INVALID_TEXT_REPRESENTATION,
                    "invalid input syntax for type %s: \"%.*s\"", type_info(t)->name, (int)text.len,
                    (const char *)text.ptr);
@@ -189,24 +247,27 @@ static enum status int_in(enum sql_type type, struct bytes text, int64_t *out, s
 static enum status float_in(enum sql_type type, struct bytes text, double *out, struct err *err)
 {
     struct bytes t = trim(text);
-    char copy[NUMBER_TEXT_MAX];
+    struct arena mem;
+    const char *copy;
     char *end;
     double v;
+    enum status st = ST_OK;
 
-    if (t.len == 0 || t.len >= sizeof copy || memchr(t.ptr, 'x', t.len) != NULL ||
-        memchr(t.ptr, 'X', t.len) != NULL || memchr(t.ptr, '(', t.len) != NULL)
+    if (t.len == 0 || memchr(t.ptr, '(', t.len) != NULL) /* nan(...) is C's, not SQL's */
         return bad(type, text, err);
-    memcpy(copy, t.ptr, t.len);
-    copy[t.len] = '\0';
+    arena_init(&mem, 0);
+    copy = arena_strndup(&mem, (const char *)t.ptr, t.len);
     errno = 0;
     v = type == TYPE_FLOAT4 ? (double)strtof(copy, &end) : strtod(copy, &end);
     if (end != copy + t.len)
-        return bad(type, text, err);
-    if (errno == ERANGE && (isinf(v) || v == 0))
-        return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
-                       "\"%s\" is out of range for type %s", copy, type_info(type)->name);
-    *out = v;
-    return ST_OK;
+        st = bad(type, text, err);
+    else if (errno == ERANGE && (isinf(v) || v == 0))
+        st = err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
+                     "\"%s\" is out of range for type %s", copy, type_info(type)->name);
+    else
+        *out = v;
+    arena_fini(&mem);
+    return st;
 }
 
 /* PostgreSQL takes any beginning of a word that is not ambiguous. */
@@ -253,14 +314,16 @@ static enum status bytea_hex_in(struct bytes t, struct arena *mem, struct bytes 
         hi = hex_digit(t.ptr[i]);
         if (hi < 0)
             return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
-                           "invalid hexadecimal digit: \"%c\"", t.ptr[i]);
+                           "invalid hexadecimal digit: \"%.*s\"", (int)utf8_step(t, i),
+                           (const char *)t.ptr + i);
         if (++i == t.len)
             return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
                            "invalid hexadecimal data: odd number of digits");
         lo = hex_digit(t.ptr[i]);
         if (lo < 0)
             return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
-                           "invalid hexadecimal digit: \"%c\"", t.ptr[i]);
+                           "invalid hexadecimal digit: \"%.*s\"", (int)utf8_step(t, i),
+                           (const char *)t.ptr + i);
         p[n++] = (uint8_t)(hi << 4 | lo);
     }
     *out = bytes_of(p, n);

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "sql/keyword.h"
+#include "sql/numeric.h"
 
 /* Operators are put in parentheses of their own throughout: nothing depends on precedence. */
 
@@ -53,6 +54,8 @@ void deparse_literal(struct buf *out, const struct datum *v)
     text = datum_text(v, &mem);
     if (is_number(v->type) && text.len > 0 && text.ptr[text.len - 1] <= '9') {
         buf_put(out, text.ptr, text.len);
+        if (v->type == TYPE_NUMERIC && numeric_scale(v->n) == 0)
+            put(out, "."); /* or it would be read as an integer */
     } else {
         if (memchr(text.ptr == NULL ? (const uint8_t *)"" : text.ptr, '\\', text.len) != NULL)
             put(out, "E");
@@ -114,7 +117,7 @@ static void put_type(struct buf *out, const struct type_name *t)
         deparse_ident(out, t->schema);
         put(out, ".");
     }
-    put(out, t->name);
+    deparse_ident(out, t->name);
     if (t->mods.n > 0)
         put_paren_list(out, "", &t->mods);
     for (int i = 0; i < t->array_dims; i++)
@@ -133,8 +136,7 @@ static void put_sort(struct buf *out, const struct sort_list *l)
         if (s->using_op != NULL) {
             put(out, " USING ");
             put(out, s->using_op);
-        }
-        if (s->desc)
+        } else if (s->desc)
             put(out, " DESC");
         if (s->nulls != NULLS_DEFAULT)
             put(out, s->nulls == NULLS_FIRST ? " NULLS FIRST" : " NULLS LAST");
@@ -272,13 +274,8 @@ static void put_case(struct buf *out, const struct expr *e)
     put(out, " END");
 }
 
-static void put_window(struct buf *out, const struct window_def *w)
+static void put_window_def(struct buf *out, const struct window_def *w)
 {
-    put(out, " OVER ");
-    if (w->name != NULL && w->partition_by.n == 0 && w->order_by.n == 0) {
-        deparse_ident(out, w->name);
-        return;
-    }
     put(out, "(");
     if (w->name != NULL)
         deparse_ident(out, w->name);
@@ -291,43 +288,69 @@ static void put_window(struct buf *out, const struct window_def *w)
     put(out, ")");
 }
 
+static void put_window(struct buf *out, const struct window_def *w)
+{
+    put(out, " OVER ");
+    if (w->name != NULL && w->partition_by.n == 0 && w->order_by.n == 0)
+        deparse_ident(out, w->name);
+    else
+        put_window_def(out, w);
+}
+
+/* EXTRACT, POSITION: with words between the arguments. False: the call is written like any other. */
+static bool put_worded(struct buf *out, const struct expr_func *f)
+{
+    if (f->form == FUNC_WORD && f->args.n == 0) {
+        put(out, f->name); /* CURRENT_USER: a word, without parentheses and quotes */
+        return true;
+    }
+    if (f->form != FUNC_SQL || f->args.n != 2)
+        return false;
+    if (strcmp(f->name, "position") == 0) {
+        put(out, "position(");
+        put_expr(out, f->args.items[1]);
+        put(out, " IN ");
+        put_expr(out, f->args.items[0]);
+    } else if (strcmp(f->name, "extract") == 0) {
+        put(out, "extract(");
+        put_expr(out, f->args.items[0]);
+        put(out, " FROM ");
+        put_expr(out, f->args.items[1]);
+    } else {
+        return false;
+    }
+    put(out, ")");
+    return true;
+}
+
+static void put_args(struct buf *out, const struct expr_func *f)
+{
+    put(out, "(");
+    put(out, f->distinct ? "DISTINCT " : "");
+    put(out, f->star ? "*" : "");
+    for (size_t i = 0; i < f->args.n; i++) {
+        put(out, i > 0 ? ", " : "");
+        put(out, f->variadic && i + 1 == f->args.n ? "VARIADIC " : "");
+        put_expr(out, f->args.items[i]);
+    }
+    if (f->order_by.n > 0 && !f->within_group)
+        put_sort(out, &f->order_by);
+    put(out, ")");
+}
+
 static void put_func(struct buf *out, const struct expr_func *f)
 {
     if (f->schema != NULL) {
         deparse_ident(out, f->schema);
         put(out, ".");
     }
-    if (f->form == FUNC_WORD && f->args.n == 0) {
-        put(out, f->name); /* CURRENT_USER: a word, without parentheses and quotes */
+    if (put_worded(out, f))
         return;
-    }
-    if (f->form == FUNC_SQL && strcmp(f->name, "position") == 0 && f->args.n == 2) {
-        put(out, "position(");
-        put_expr(out, f->args.items[1]);
-        put(out, " IN ");
-        put_expr(out, f->args.items[0]);
-        put(out, ")");
-        return;
-    }
-    if (f->form == FUNC_SQL && strcmp(f->name, "extract") == 0 && f->args.n == 2) {
-        put(out, "extract(");
-        put_expr(out, f->args.items[0]);
-        put(out, " FROM ");
-        put_expr(out, f->args.items[1]);
-        put(out, ")");
-        return;
-    }
     if (f->form == FUNC_PLAIN)
         deparse_ident(out, f->name);
     else
         put(out, f->name);
-    put(out, "(");
-    put(out, f->distinct ? "DISTINCT " : "");
-    put(out, f->star ? "*" : "");
-    put_list(out, &f->args, ", ");
-    if (f->order_by.n > 0 && !f->within_group)
-        put_sort(out, &f->order_by);
-    put(out, ")");
+    put_args(out, f);
     if (f->within_group) {
         put(out, " WITHIN GROUP (");
         put_sort(out, &f->order_by);
@@ -600,6 +623,12 @@ static void put_plain(struct buf *out, const struct select_stmt *s)
         put_list(out, &s->group_by, ", ");
     }
     put_clause(out, " HAVING ", s->having);
+    for (size_t i = 0; i < s->n_windows; i++) {
+        put(out, i == 0 ? " WINDOW " : ", ");
+        deparse_ident(out, s->windows[i].name.name);
+        put(out, " AS ");
+        put_window_def(out, s->windows[i].def);
+    }
 }
 
 static void put_values(struct buf *out, const struct select_stmt *s)

@@ -125,34 +125,53 @@ static char category_at(const struct func *f, size_t i)
     return t == FUNC_ANY ? 'S' : type_info(t)->category;
 }
 
-/* For each untyped literal: the string category if any candidate takes it, else the one that all take. */
+/* What an untyped literal there is taken for: a string if any candidate takes one, else what all of them
+ * take; 0 if they differ. */
+static char category_of_unknown(const struct candidates *cs, size_t arg)
+{
+    char first = category_at(cs->item[0], arg);
+    bool same = true;
+
+    for (size_t i = 0; i < cs->n; i++) {
+        char k = category_at(cs->item[i], arg);
+
+        if (k == 'S')
+            return k;
+        same &= k == first;
+    }
+    return same ? first : 0;
+}
+
+static bool accepts(const struct func *f, size_t arg, char category, bool preferred)
+{
+    return category_at(f, arg) == category && (!preferred || is_preferred(func_arg_type(f, arg)));
+}
+
+/* Keeps the candidates that take, for every untyped literal, the category chosen there, and its preferred type
+ * where one of them does. All stay if nothing can be concluded. */
 static void keep_by_unknowns(struct candidates *cs, const struct call *c)
 {
+    struct candidates left = *cs;
+
     for (size_t arg = 0; arg < c->n; arg++) {
-        char category = 0;
-        bool prefers = false;
+        char category;
+        bool preferred = false;
         size_t n = 0;
 
         if (c->args[arg] != TYPE_UNKNOWN)
             continue;
-        for (size_t i = 0; i < cs->n; i++) {
-            char k = category_at(cs->item[i], arg);
-
-            if (k == 'S' || category == 0)
-                category = k;
-            else if (category != k && category != 'S')
-                return; /* no string, and not all the same: nothing can be concluded */
-        }
+        category = category_of_unknown(cs, arg);
+        if (category == 0)
+            return;
         for (size_t i = 0; i < cs->n; i++)
-            prefers |= category_at(cs->item[i], arg) == category &&
-                       is_preferred(func_arg_type(cs->item[i], arg));
-        for (size_t i = 0; i < cs->n; i++)
-            if (category_at(cs->item[i], arg) == category &&
-                (!prefers || is_preferred(func_arg_type(cs->item[i], arg))))
-                cs->item[n++] = cs->item[i];
-        if (n > 0)
-            cs->n = n;
+            preferred |= accepts(cs->item[i], arg, category, true);
+        for (size_t i = 0; i < left.n; i++)
+            if (accepts(left.item[i], arg, category, preferred))
+                left.item[n++] = left.item[i];
+        left.n = n;
     }
+    if (left.n > 0)
+        *cs = left;
 }
 
 /* If the known arguments are all of one type, the untyped ones are taken to be of it, too. */
@@ -187,6 +206,24 @@ static void keep_by_one_type(struct candidates *cs, const struct call *c)
     }
 }
 
+/* Calls that PostgreSQL finds ambiguous, if all arguments are untyped, because of types that are not here (dates,
+ * intervals, money, network addresses). */
+static bool ambiguous_elsewhere(const struct call *c)
+{
+    static const struct {
+        const char *name;
+        size_t n;
+    } calls[] = {{"+", 2}, {"-", 2}, {"*", 2}, {"/", 2}, {"-", 1}, {"~", 1}, {"trunc", 1}};
+
+    for (size_t i = 0; i < c->n; i++)
+        if (c->args[i] != TYPE_UNKNOWN)
+            return false;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        if (c->n == calls[i].n && strcmp(c->name, calls[i].name) == 0)
+            return true;
+    return false;
+}
+
 /* How many are left: 1 is success, 0 none fits, more is ambiguous. */
 static size_t choose(struct candidates *cs, const struct call *c)
 {
@@ -202,6 +239,8 @@ static size_t choose(struct candidates *cs, const struct call *c)
         if (callable(cs->item[i], c))
             cs->item[n++] = cs->item[i];
     cs->n = n;
+    if (cs->n > 1 && ambiguous_elsewhere(c))
+        return cs->n;
     if (cs->n > 1)
         keep_best(cs, c, exact_args);
     if (cs->n > 1)
@@ -274,13 +313,17 @@ enum status func_resolve(const char *schema, const char *name, const enum sql_ty
 static enum status no_operator(size_t left, const char *op, const char *l, const char *r, int pos,
                                struct err *err)
 {
+    bool prefix = l[0] == '\0';
+
     (void)err_set(err, ST_REJECT,
                   left > 1 ? SQLSTATE_AMBIGUOUS_FUNCTION : SQLSTATE_UNDEFINED_FUNCTION,
                   "operator %s: %s%s%s %s", left > 1 ? "is not unique" : "does not exist", l,
-                  l[0] != '\0' ? " " : "", op, r);
+                  prefix ? "" : " ", op, r);
     (void)err_hint(err, "%s",
                    left > 1 ? "Could not choose a best candidate operator. You might need to add "
                               "explicit type casts."
+                   : prefix ? "No operator matches the given name and argument type. You might "
+                              "need to add an explicit type cast."
                             : "No operator matches the given name and argument types. You might "
                               "need to add explicit type casts.");
     return err_position(err, pos);

@@ -136,11 +136,15 @@ static enum status from_base64(struct bytes in, struct arena *mem, struct bytes 
 
         if (in.ptr[i] == '\n' || in.ptr[i] == '\r' || in.ptr[i] == ' ' || in.ptr[i] == '\t')
             continue;
+        if (in.ptr[i] == '=' && have < 2 && pads == 0)
+            return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
+                           "unexpected \"=\" while decoding base64 sequence");
         if (in.ptr[i] == '=')
             pads++;
         else if (at == NULL || pads > 0)
             return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
-                           "invalid symbol \"%c\" found while decoding base64 sequence", in.ptr[i]);
+                           "invalid symbol \"%.*s\" found while decoding base64 sequence",
+                           (int)utf8_step(in, i), (const char *)in.ptr + i);
         v = v << 6 | (at == NULL ? 0 : (uint32_t)(at - base64_digits));
         if (++have == 4) {
             for (int k = 0; k < 3 - pads; k++)
@@ -149,9 +153,12 @@ static enum status from_base64(struct bytes in, struct arena *mem, struct bytes 
             v = 0;
         }
     }
-    if (have != 0 || pads > 2)
-        return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
-                       "invalid base64 end sequence");
+    if (have != 0 || pads > 2) {
+        (void)err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
+                      "invalid base64 end sequence");
+        return err_hint(err, "Input data is missing padding, is truncated, or is otherwise "
+                             "corrupted.");
+    }
     *out = bytes_of(p, n);
     return ST_OK;
 }
@@ -211,7 +218,13 @@ static enum status chr(FUNC_ARGS)
     if (c == 0)
         return err_set(err, ST_REJECT, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
                        "null character not permitted");
-    if (c < 0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+    if (c < 0)
+        return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
+                       "character number must be positive");
+    if (c > 0x10ffff)
+        return err_set(err, ST_REJECT, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
+                       "requested character too large for encoding: %lld", (long long)c);
+    if (c >= 0xd800 && c <= 0xdfff)
         return err_set(err, ST_REJECT, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
                        "requested character not valid for encoding: %lld", (long long)c);
     return func_put_text(bytes_of(p, utf8_put((uint32_t)c, p)), out);
@@ -268,6 +281,16 @@ static const struct func table[] = {
      .result = TYPE_BYTEA,
      .call = bytea_substr},
     {.name = "substr",
+     .n_args = 3,
+     .args = {TYPE_BYTEA, TYPE_INT4, TYPE_INT4},
+     .result = TYPE_BYTEA,
+     .call = bytea_substr},
+    {.name = "substring",
+     .n_args = 2,
+     .args = {TYPE_BYTEA, TYPE_INT4},
+     .result = TYPE_BYTEA,
+     .call = bytea_substr},
+    {.name = "substring",
      .n_args = 3,
      .args = {TYPE_BYTEA, TYPE_INT4, TYPE_INT4},
      .result = TYPE_BYTEA,

@@ -137,6 +137,9 @@ static enum status num_sign(FUNC_ARGS)
 
 static enum status put_checked(double in, double v, struct datum *out, struct err *err)
 {
+    if (v == 0 && !isinf(in) && in != 0)
+        return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
+                       "value out of range: underflow");
     if (isinf(v) && !isinf(in))
         return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
                        "value out of range: overflow");
@@ -197,7 +200,7 @@ static enum status float_power(FUNC_ARGS)
     if (a < 0 && !isinf(b) && floor(b) != b)
         return err_set(err, ST_REJECT, SQLSTATE_INVALID_ARGUMENT_FOR_POWER_FUNCTION,
                        "a negative number raised to a non-integer power yields a complex result");
-    return put_checked(isinf(a) ? a : b, pow(a, b), out, err);
+    return put_checked(isinf(a) || a == 0 ? a : b, pow(a, b), out, err);
 }
 
 typedef enum status numeric_one(const struct numeric *v, struct arena *mem,
@@ -234,8 +237,52 @@ static enum status num_ln(FUNC_ARGS)
 
 static enum status num_log10(FUNC_ARGS)
 {
+    struct datum d = {.type = TYPE_NUMERIC};
+    enum status st = numeric_log(numeric_from_int(10, mem), args[0].n, mem, &d.n, err);
+
     FUNC_UNUSED;
-    return num_one(numeric_log10, args, mem, out, err);
+    if (st == ST_OK)
+        *out = d;
+    return st;
+}
+
+static enum status num_log(FUNC_ARGS)
+{
+    struct datum d = {.type = TYPE_NUMERIC};
+    enum status st = numeric_log(args[0].n, args[1].n, mem, &d.n, err);
+
+    FUNC_UNUSED;
+    if (st == ST_OK)
+        *out = d;
+    return st;
+}
+
+/* The quotient without its fraction. */
+static enum status num_quotient(FUNC_ARGS)
+{
+    struct datum d = {.type = TYPE_NUMERIC};
+    const struct numeric *rest;
+    const struct numeric *q;
+    enum status st = ST_OK;
+
+    FUNC_UNUSED;
+    TRY(numeric_mod(args[0].n, args[1].n, mem, &rest, err));
+    TRY(numeric_sub(args[0].n, rest, mem, &rest, err));
+    TRY(numeric_div(rest, args[1].n, mem, &q, err));
+    TRY(numeric_round(q, 0, NUMERIC_ROUND, mem, &d.n, err));
+    *out = d;
+out:
+    return st;
+}
+
+static enum status num_scale(FUNC_ARGS)
+{
+    FUNC_UNUSED;
+    if (numeric_is_nan(args[0].n) || numeric_is_inf(args[0].n)) {
+        *out = datum_null(TYPE_INT4);
+        return ST_OK;
+    }
+    return func_put_int(TYPE_INT4, numeric_scale(args[0].n), out);
 }
 
 static enum status num_power(FUNC_ARGS)
@@ -310,6 +357,9 @@ static const struct func table[] = {
     F1("log", N, N, num_log10),
     F1("log10", D, D, float_log10),
     F1("log10", N, N, num_log10),
+    F2("log", N, N, N, num_log),
+    F2("div", N, N, N, num_quotient),
+    F1("scale", N, TYPE_INT4, num_scale),
     F2("power", D, D, D, float_power),
     F2("power", N, N, N, num_power),
     F2("pow", D, D, D, float_power),

@@ -17,6 +17,12 @@ static enum status octets(FUNC_ARGS)
     return func_put_int(TYPE_INT4, (int64_t)args[0].s.len, out);
 }
 
+static enum status bits(FUNC_ARGS)
+{
+    FUNC_UNUSED;
+    return func_put_int(TYPE_INT4, (int64_t)args[0].s.len * 8, out);
+}
+
 static enum status text_lower(FUNC_ARGS)
 {
     FUNC_UNUSED;
@@ -385,6 +391,9 @@ static const struct func table[] = {
     F1("char_length", T, I, text_length),
     F1("character_length", T, I, text_length),
     F1("octet_length", T, I, octets),
+    F1("octet_length", TYPE_BPCHAR, I, octets),
+    F1("bit_length", T, I, bits),
+    F1("bit_length", TYPE_BYTEA, I, bits),
     F1("lower", T, T, text_lower),
     F1("upper", T, T, text_upper),
     F1("initcap", T, T, initcap),
@@ -412,16 +421,16 @@ static const struct func table[] = {
     F3("split_part", T, T, I, T, split_part),
     F2("starts_with", T, T, TYPE_BOOL, starts_with),
     {.name = "concat",
-     .n_args = 1,
-     .args = {FUNC_ANY},
+     .n_args = 2, /* at least one */
+     .args = {FUNC_ANY, FUNC_ANY},
      .result = T,
      .lax = true,
      .variadic = true,
      .volatility = FUNC_STABLE,
      .call = concat},
     {.name = "concat_ws",
-     .n_args = 2,
-     .args = {T, FUNC_ANY},
+     .n_args = 3, /* at least two */
+     .args = {T, FUNC_ANY, FUNC_ANY},
      .result = T,
      .lax = true,
      .variadic = true,

@@ -1,4 +1,5 @@
 /* Functions of time. */
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -48,7 +49,9 @@ enum field {
     FIELD_DOY,
     FIELD_ISOYEAR,
     FIELD_EPOCH,
-    FIELD_TIMEZONE
+    FIELD_TIMEZONE,
+    FIELD_TIMEZONE_HOUR,
+    FIELD_TIMEZONE_MINUTE
 };
 
 static enum status field_of(struct bytes name, enum field *out, struct err *err)
@@ -58,24 +61,74 @@ static enum status field_of(struct bytes name, enum field *out, struct err *err)
         enum field field;
     } names[] = {
         {"microseconds", FIELD_MICROSECOND},
+        {"microsecond", FIELD_MICROSECOND},
+        {"microsecon", FIELD_MICROSECOND},
+        {"us", FIELD_MICROSECOND},
+        {"usec", FIELD_MICROSECOND},
+        {"usecs", FIELD_MICROSECOND},
+        {"useconds", FIELD_MICROSECOND},
+        {"usecond", FIELD_MICROSECOND},
         {"milliseconds", FIELD_MILLISECOND},
+        {"millisecon", FIELD_MILLISECOND},
+        {"ms", FIELD_MILLISECOND},
+        {"msec", FIELD_MILLISECOND},
+        {"msecs", FIELD_MILLISECOND},
+        {"msecond", FIELD_MILLISECOND},
+        {"mseconds", FIELD_MILLISECOND},
         {"second", FIELD_SECOND},
+        {"seconds", FIELD_SECOND},
+        {"s", FIELD_SECOND},
+        {"sec", FIELD_SECOND},
+        {"secs", FIELD_SECOND},
         {"minute", FIELD_MINUTE},
+        {"minutes", FIELD_MINUTE},
+        {"m", FIELD_MINUTE},
+        {"min", FIELD_MINUTE},
+        {"mins", FIELD_MINUTE},
         {"hour", FIELD_HOUR},
+        {"hours", FIELD_HOUR},
+        {"h", FIELD_HOUR},
+        {"hr", FIELD_HOUR},
+        {"hrs", FIELD_HOUR},
         {"day", FIELD_DAY},
+        {"days", FIELD_DAY},
+        {"d", FIELD_DAY},
         {"week", FIELD_WEEK},
+        {"weeks", FIELD_WEEK},
+        {"w", FIELD_WEEK},
         {"month", FIELD_MONTH},
+        {"months", FIELD_MONTH},
+        {"mon", FIELD_MONTH},
+        {"mons", FIELD_MONTH},
         {"quarter", FIELD_QUARTER},
+        {"qtr", FIELD_QUARTER},
         {"year", FIELD_YEAR},
+        {"years", FIELD_YEAR},
+        {"y", FIELD_YEAR},
+        {"yr", FIELD_YEAR},
+        {"yrs", FIELD_YEAR},
         {"decade", FIELD_DECADE},
+        {"decades", FIELD_DECADE},
+        {"dec", FIELD_DECADE},
+        {"decs", FIELD_DECADE},
         {"century", FIELD_CENTURY},
+        {"centuries", FIELD_CENTURY},
+        {"cent", FIELD_CENTURY},
+        {"c", FIELD_CENTURY},
         {"millennium", FIELD_MILLENNIUM},
+        {"millennia", FIELD_MILLENNIUM},
+        {"mil", FIELD_MILLENNIUM},
+        {"mils", FIELD_MILLENNIUM},
         {"dow", FIELD_DOW},
         {"isodow", FIELD_ISODOW},
         {"doy", FIELD_DOY},
         {"isoyear", FIELD_ISOYEAR},
         {"epoch", FIELD_EPOCH},
         {"timezone", FIELD_TIMEZONE},
+        {"timezone_hour", FIELD_TIMEZONE_HOUR},
+        {"timezone_h", FIELD_TIMEZONE_HOUR},
+        {"timezone_minute", FIELD_TIMEZONE_MINUTE},
+        {"timezone_m", FIELD_TIMEZONE_MINUTE},
     };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -146,6 +199,10 @@ static int64_t extract(enum field f, int64_t ts, int32_t zone_s, int *out_scale)
         return ts;
     case FIELD_TIMEZONE:
         return zone_s;
+    case FIELD_TIMEZONE_HOUR:
+        return zone_s / 3600;
+    case FIELD_TIMEZONE_MINUTE:
+        return zone_s / 60 % 60;
     }
     return 0;
 }
@@ -153,6 +210,13 @@ static int64_t extract(enum field f, int64_t ts, int32_t zone_s, int *out_scale)
 static bool is_infinite(int64_t ts)
 {
     return ts == TIMESTAMP_INFINITY || ts == TIMESTAMP_NEG_INFINITY;
+}
+
+/* Parts that grow without end are infinite with the timestamp; the others are NULL then. */
+static bool is_monotonic(enum field f)
+{
+    return f == FIELD_YEAR || f == FIELD_DECADE || f == FIELD_CENTURY || f == FIELD_MILLENNIUM ||
+           f == FIELD_ISOYEAR || f == FIELD_EPOCH;
 }
 
 static enum status date_part(FUNC_ARGS)
@@ -168,6 +232,8 @@ static enum status date_part(FUNC_ARGS)
         return st;
     if (is_infinite(args[1].i)) {
         *out = datum_null(TYPE_FLOAT8);
+        if (is_monotonic(f))
+            *out = (struct datum){.type = TYPE_FLOAT8, .d = args[1].i > 0 ? HUGE_VAL : -HUGE_VAL};
         return ST_OK;
     }
     v = extract(f, args[1].i, env->zone_s, &scale);
@@ -185,8 +251,14 @@ static enum status extract_numeric(FUNC_ARGS)
 
     FUNC_UNUSED;
     TRY(field_of(args[0].s, &f, err));
-    if (is_infinite(args[1].i)) {
+    if (is_infinite(args[1].i) && !is_monotonic(f)) {
         *out = datum_null(TYPE_NUMERIC);
+        return ST_OK;
+    }
+    if (is_infinite(args[1].i)) {
+        text = args[1].i > 0 ? "Infinity" : "-Infinity";
+        TRY(numeric_from_text(bytes_str(text), mem, &d.n, err));
+        *out = d;
         return ST_OK;
     }
     v = extract(f, args[1].i, env->zone_s, &scale);
@@ -204,11 +276,13 @@ static void truncate_to(enum field f, struct civil *c)
     switch (f) {
     case FIELD_MILLENNIUM:
     case FIELD_CENTURY:
-        c->year = (group_of_years(c->year, span) - 1) * span + 1;
+        /* 2001 begins a century; before year 1, 100 BC does, so that the groups are as long on both sides. */
+        c->year = c->year > 0 ? (c->year + span - 1) / span * span - (span - 1)
+                              : -((span - 1 - (c->year - 1)) / span) * span + 1;
         c->month = 1;
         break;
     case FIELD_DECADE:
-        c->year = c->year / 10 * 10;
+        c->year = c->year >= 0 ? c->year / 10 * 10 : -((8 - (c->year - 1)) / 10) * 10;
         c->month = 1;
         break;
     case FIELD_YEAR:
@@ -233,6 +307,8 @@ static void truncate_to(enum field f, struct civil *c)
     case FIELD_ISOYEAR:
     case FIELD_EPOCH:
     case FIELD_TIMEZONE:
+    case FIELD_TIMEZONE_HOUR:
+    case FIELD_TIMEZONE_MINUTE:
         break;
     }
     if (f >= FIELD_MONTH && f <= FIELD_MILLENNIUM)
@@ -259,9 +335,12 @@ static enum status date_trunc(FUNC_ARGS)
     FUNC_UNUSED;
     TRY(field_of(args[0].s, &f, err));
     if (f > FIELD_MILLENNIUM)
-        return err_set(err, ST_REJECT, SQLSTATE_FEATURE_NOT_SUPPORTED,
-                       "unit \"%.*s\" not supported for type timestamp with time zone",
-                       (int)args[0].s.len, (const char *)args[0].s.ptr);
+        return err_set(
+            err, ST_REJECT,
+            f == FIELD_TIMEZONE ? SQLSTATE_FEATURE_NOT_SUPPORTED : SQLSTATE_INVALID_PARAMETER_VALUE,
+            f == FIELD_TIMEZONE ? "unit \"%.*s\" not supported for type timestamp with time zone"
+                                : "unit \"%.*s\" not recognized for type timestamp with time zone",
+            (int)args[0].s.len, (const char *)args[0].s.ptr);
     if (is_infinite(args[1].i)) {
         *out = args[1];
         return ST_OK;
@@ -279,10 +358,12 @@ static enum status to_timestamp(FUNC_ARGS)
     double us = args[0].d * 1e6;
 
     FUNC_UNUSED;
-    if (us != us || us < (double)TIMESTAMP_MIN || us >= (double)TIMESTAMP_MAX) {
-        if (args[0].d > 1e300)
+    if (isnan(us))
+        return err_set(err, ST_REJECT, SQLSTATE_DATETIME_FIELD_OVERFLOW, "timestamp cannot be NaN");
+    if (us < (double)TIMESTAMP_MIN || us >= (double)TIMESTAMP_MAX) {
+        if (isinf(args[0].d) && args[0].d > 0)
             return put_ts(TIMESTAMP_INFINITY, out);
-        if (args[0].d < -1e300)
+        if (isinf(args[0].d))
             return put_ts(TIMESTAMP_NEG_INFINITY, out);
         return err_set(err, ST_REJECT, SQLSTATE_DATETIME_FIELD_OVERFLOW,
                        "timestamp out of range: \"%g\"", args[0].d);

@@ -183,6 +183,12 @@ static void skip_digits(struct lexer *lx)
         lx->at++;
 }
 
+static void skip_ident(struct lexer *lx)
+{
+    while (is_ident(peek(lx, 0)))
+        lx->at++;
+}
+
 static enum status lex_number(struct lexer *lx, struct token *out, struct err *err)
 {
     size_t begin = lx->at;
@@ -201,10 +207,13 @@ static enum status lex_number(struct lexer *lx, struct token *out, struct err *e
             out->kind = TK_FCONST;
             lx->at += 1 + sign;
             skip_digits(lx);
+        } else if (sign) {
+            lx->at += 2;
+            return fail(lx, begin, "trailing junk after numeric literal", err);
         }
     }
     if (is_ident_start(peek(lx, 0))) {
-        lx->at++;
+        skip_ident(lx);
         return fail(lx, begin, "trailing junk after numeric literal", err);
     }
     out->str = arena_strndup(lx->mem, (const char *)lx->text.ptr + begin, lx->at - begin);
@@ -218,7 +227,7 @@ static enum status lex_param(struct lexer *lx, struct token *out, struct err *er
     lx->at++;
     skip_digits(lx);
     if (is_ident_start(peek(lx, 0))) {
-        lx->at++;
+        skip_ident(lx);
         return fail(lx, begin, "trailing junk after parameter", err);
     }
     out->kind = TK_PARAM;
@@ -251,7 +260,8 @@ static enum status unicode_escape(struct lexer *lx, int digits, char *s, size_t 
         if (v < 0) {
             (void)err_set(err, ST_REJECT, SQLSTATE_INVALID_ESCAPE_SEQUENCE,
                           "invalid Unicode escape");
-            return err_position(err, position_of(lx, begin));
+            (void)err_hint(err, "Unicode escapes must be \\uXXXX or \\UXXXXXXXX.");
+            return err_position(err, position_of(lx, begin - 2));
         }
         c = c << 4 | (uint32_t)v;
         lx->at++;
@@ -534,6 +544,10 @@ static enum status lex_plain(struct lexer *lx, struct token *out, struct err *er
     if (is_operator(c)) {
         lex_operator(lx, out);
         return ST_OK;
+    }
+    if (c == '.' && next == '.') { /* a token that SQL has no use for */
+        lx->at += 2;
+        return fail(lx, begin, "syntax error", err);
     }
     lx->at++;
     out->str = arena_strndup(lx->mem, (const char *)lx->text.ptr + begin, 1);

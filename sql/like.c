@@ -21,9 +21,11 @@ static enum match match(struct bytes text, struct bytes pat, int escape)
         if (p == pat.len && t == text.len)
             return MATCH_YES;
         if (p < pat.len && (int)pat.ptr[p] == escape) {
+            if (t == text.len)
+                return MATCH_NO; /* without a look at what is escaped, as PostgreSQL */
             if (p + 1 == pat.len)
                 return MATCH_BAD_PATTERN;
-            if (t < text.len && pat.ptr[p + 1] == text.ptr[t]) {
+            if (pat.ptr[p + 1] == text.ptr[t]) {
                 p += 2;
                 t++;
                 continue;
@@ -70,7 +72,7 @@ enum status like_escape(struct bytes pattern, struct bytes escape, struct arena 
     size_t n = 0;
 
     if (escape.len > 0 && utf8_step(escape, 0) != escape.len)
-        return err_set(err, ST_REJECT, SQLSTATE_INVALID_ESCAPE_SEQUENCE, "invalid escape string");
+        goto bad_escape;
     for (size_t i = 0; i < pattern.len;) {
         if (escape.len > 0 && bytes_starts(bytes_of(pattern.ptr + i, pattern.len - i), escape)) {
             size_t step;
@@ -91,6 +93,9 @@ enum status like_escape(struct bytes pattern, struct bytes escape, struct arena 
     }
     *out = bytes_of(p, n);
     return ST_OK;
+bad_escape:
+    (void)err_set(err, ST_REJECT, SQLSTATE_INVALID_ESCAPE_SEQUENCE, "invalid escape string");
+    return err_hint(err, "Escape string must be empty or one character.");
 }
 
 struct bytes like_prefix(struct bytes pattern, int escape, struct arena *mem, bool *out_exact)

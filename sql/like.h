@@ -19,7 +19,7 @@ enum status like_match(struct bytes text, struct bytes pattern, int escape, bool
 enum status ilike_match(struct bytes text, struct bytes pattern, int escape, struct arena *mem,
                         bool *out, struct err *err) MRD_CHECKED;
 /* A pattern with an escape character of its own (one character, or empty for none), rewritten to use a
- * backslash. 22019 if it is longer. */
+ * backslash. 22025 if it is longer. */
 enum status like_escape(struct bytes pattern, struct bytes escape, struct arena *mem,
                         struct bytes *out, struct err *err) MRD_CHECKED;
 

@@ -1,5 +1,6 @@
 #include "sql/numeric.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +39,9 @@ static enum status overflow(struct err *err)
 enum status numeric_make_checked(mpz_srcptr z, int32_t scale, struct arena *mem,
                                  const struct numeric **out, struct err *err)
 {
-    if (scale > NUMERIC_SCALE_MAX ||
-        mpz_sizeinbase(z, 10) > (size_t)NUMERIC_INT_DIGITS_MAX + (size_t)scale + 1)
+    size_t max = (size_t)NUMERIC_INT_DIGITS_MAX + (size_t)scale;
+
+    if (scale > NUMERIC_SCALE_MAX || (mpz_sizeinbase(z, 10) > max && numeric_n_digits(z) > max))
         return overflow(err);
     *out = numeric_make(z, scale, mem);
     return ST_OK;
@@ -239,9 +241,14 @@ uint64_t numeric_hash(const struct numeric *v)
     return h ^ h >> 32;
 }
 
+size_t numeric_size(const struct numeric *v)
+{
+    return sizeof *v + (size_t)v->n * sizeof(mp_limb_t);
+}
+
 const struct numeric *numeric_copy(const struct numeric *v, struct arena *mem)
 {
-    size_t size = sizeof *v + (size_t)v->n * sizeof(mp_limb_t);
+    size_t size = numeric_size(v);
 
     return memcpy(arena_alloc(mem, size), v, size);
 }
@@ -268,12 +275,13 @@ enum status numeric_to_int(const struct numeric *v, const char *type, int64_t mi
     return ST_OK;
 }
 
-enum status numeric_to_double(const struct numeric *v, double *out, struct err *err)
+static enum status to_binary(const struct numeric *v, bool single, double *out, struct err *err)
 {
     struct arena mem;
     struct bytes text;
     char *copy;
     double d;
+    enum status st = ST_OK;
 
     switch (v->kind) {
     case NUMERIC_NAN:
@@ -291,11 +299,24 @@ enum status numeric_to_double(const struct numeric *v, double *out, struct err *
     arena_init(&mem, 0);
     text = numeric_text(v, &mem); /* strtod rounds correctly; division of two doubles would not */
     copy = arena_strndup(&mem, (const char *)text.ptr, text.len);
-    d = strtod(copy, NULL);
+    errno = 0;
+    d = single ? (double)strtof(copy, NULL) : strtod(copy, NULL);
+    if (errno == ERANGE && (isinf(d) || d == 0))
+        st = err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
+                     "\"%s\" is out of range for type %s", copy,
+                     single ? "real" : "double precision");
+    else
+        *out = d;
     arena_fini(&mem);
-    if (isinf(d))
-        return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
-                       "value is out of range for type double precision");
-    *out = d;
-    return ST_OK;
+    return st;
+}
+
+enum status numeric_to_double(const struct numeric *v, double *out, struct err *err)
+{
+    return to_binary(v, false, out, err);
+}
+
+enum status numeric_to_single(const struct numeric *v, double *out, struct err *err)
+{
+    return to_binary(v, true, out, err);
 }

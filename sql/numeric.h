@@ -33,8 +33,9 @@ enum status numeric_from_double(double v, int digits, struct arena *mem, const s
 /* Rounds half away from zero. 22003 if it does not fit, 0A000 for NaN and infinity; `type` is for the message. */
 enum status numeric_to_int(const struct numeric *v, const char *type, int64_t min, int64_t max,
                            int64_t *out, struct err *err) MRD_CHECKED;
-/* 22003 beyond the range of a double. */
+/* 22003 beyond the range of a double, or of a float (which is rounded to once). */
 enum status numeric_to_double(const struct numeric *v, double *out, struct err *err) MRD_CHECKED;
+enum status numeric_to_single(const struct numeric *v, double *out, struct err *err) MRD_CHECKED;
 
 bool numeric_is_nan(const struct numeric *v);
 bool numeric_is_inf(const struct numeric *v); /* either */
@@ -43,6 +44,8 @@ int numeric_scale(const struct numeric *v);   /* digits after the point */
 /* NaN is above everything and equals itself. */
 int numeric_cmp(const struct numeric *a, const struct numeric *b);
 uint64_t numeric_hash(const struct numeric *v); /* 1.0 and 1.00 hash equal */
+/* A value is one block of so many bytes, without pointers: it may be copied to any place aligned for it. */
+size_t numeric_size(const struct numeric *v);
 const struct numeric *numeric_copy(const struct numeric *v, struct arena *mem);
 
 enum status numeric_add(const struct numeric *a, const struct numeric *b, struct arena *mem,
@@ -63,20 +66,21 @@ enum numeric_rounding { NUMERIC_ROUND, NUMERIC_TRUNC, NUMERIC_FLOOR, NUMERIC_CEI
 enum status numeric_round(const struct numeric *v, int64_t digits, enum numeric_rounding how,
                           struct arena *mem, const struct numeric **out,
                           struct err *err) MRD_CHECKED;
-/* Fit numeric(precision, scale): rounds, 22003 if too large. */
+/* Fit numeric(precision, scale), whatever the sign of scale: rounds, 22003 if too large. */
 enum status numeric_fit(const struct numeric *v, int precision, int scale, struct arena *mem,
                         const struct numeric **out, struct err *err) MRD_CHECKED;
 
 enum status numeric_sqrt(const struct numeric *v, struct arena *mem, const struct numeric **out,
                          struct err *err) MRD_CHECKED;
+/* Within the scale PostgreSQL would choose, the last digit included. */
 enum status numeric_power(const struct numeric *a, const struct numeric *b, struct arena *mem,
                           const struct numeric **out, struct err *err) MRD_CHECKED;
 enum status numeric_exp(const struct numeric *v, struct arena *mem, const struct numeric **out,
                         struct err *err) MRD_CHECKED;
 enum status numeric_ln(const struct numeric *v, struct arena *mem, const struct numeric **out,
                        struct err *err) MRD_CHECKED;
-enum status numeric_log10(const struct numeric *v, struct arena *mem, const struct numeric **out,
-                          struct err *err) MRD_CHECKED;
+enum status numeric_log(const struct numeric *base, const struct numeric *v, struct arena *mem,
+                        const struct numeric **out, struct err *err) MRD_CHECKED;
 
 /* A running sum that needs no new memory for each value. Zeroed memory is 0. */
 struct numeric_sum {

@@ -8,6 +8,9 @@
 
 #include "sql/numeric.h"
 
+/* PostgreSQL's bounds for the scales of results that it chooses itself. */
+enum { NUMERIC_MIN_SIG_DIGITS = 16, NUMERIC_DISPLAY_SCALE_MAX = 1000 };
+
 enum numeric_kind {
     NUMERIC_NINF,
     NUMERIC_FINITE,

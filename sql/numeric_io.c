@@ -98,7 +98,7 @@ static enum status from_digits(const struct spelled *s, bool neg, struct arena *
     enum status st;
 
     if (s->scale < -NUMERIC_INT_DIGITS_MAX || (int64_t)s->n > NUMERIC_INT_DIGITS_MAX * 2 ||
-        s->scale > NUMERIC_INT_DIGITS_MAX)
+        s->scale > NUMERIC_SCALE_MAX)
         return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
                        "value overflows numeric format");
     if (mpz_init_set_str(z, s->digits, 10) != 0)
@@ -112,14 +112,8 @@ static enum status from_digits(const struct spelled *s, bool neg, struct arena *
         numeric_pow10(factor, (uint64_t)-s->scale);
         mpz_mul(z, z, factor);
         mpz_clear(factor);
-    } else if (s->scale > NUMERIC_SCALE_MAX) {
-        numeric_drop_digits(z, (uint64_t)(s->scale - NUMERIC_SCALE_MAX), NUMERIC_ROUND);
     }
-    st = numeric_make_checked(z,
-                              s->scale < 0                   ? 0
-                              : s->scale > NUMERIC_SCALE_MAX ? NUMERIC_SCALE_MAX
-                                                             : (int32_t)s->scale,
-                              mem, out, err);
+    st = numeric_make_checked(z, s->scale < 0 ? 0 : (int32_t)s->scale, mem, out, err);
     mpz_clear(z);
     return st;
 }

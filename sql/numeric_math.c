@@ -1,11 +1,8 @@
 /* Arithmetic of NUMERIC, with PostgreSQL's choice of result scales. */
-#include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sql/numeric_int.h"
-
-enum { MIN_SIG_DIGITS = 16, DISPLAY_SCALE_MAX = 1000 };
 
 static int32_t max32(int32_t a, int32_t b)
 {
@@ -110,12 +107,12 @@ static int32_t div_scale(const struct numeric *a, const struct numeric *b)
 
     numeric_leading(a, &wa, &da);
     numeric_leading(b, &wb, &db);
-    scale = MIN_SIG_DIGITS - 4 * (wa - wb - (da <= db));
+    scale = NUMERIC_MIN_SIG_DIGITS - 4 * (wa - wb - (da <= db));
     scale = scale > a->scale ? scale : a->scale;
     scale = scale > b->scale ? scale : b->scale;
     if (scale < 0)
         scale = 0;
-    return (int32_t)(scale > DISPLAY_SCALE_MAX ? DISPLAY_SCALE_MAX : scale);
+    return (int32_t)(scale > NUMERIC_DISPLAY_SCALE_MAX ? NUMERIC_DISPLAY_SCALE_MAX : scale);
 }
 
 static enum status div_special(const struct numeric *a, const struct numeric *b, struct arena *mem,
@@ -151,10 +148,15 @@ enum status numeric_div(const struct numeric *a, const struct numeric *b, struct
      * rounding half away from zero, since a tie is exact. */
     mpz_init_set(x, numeric_mpz(a, vb));
     mpz_init(y);
-    shift = scale + 1 + b->scale - a->scale; /* scale >= a->scale, so this is positive */
-    numeric_pow10(y, (uint64_t)shift);
-    mpz_mul(x, x, y);
-    mpz_tdiv_q(x, x, numeric_mpz(b, vb));
+    shift = scale + 1 + b->scale - a->scale;
+    numeric_pow10(y, (uint64_t)abs(shift));
+    if (shift >= 0) {
+        mpz_mul(x, x, y);
+        mpz_tdiv_q(x, x, numeric_mpz(b, vb));
+    } else { /* the result's scale is bounded, a's is not */
+        mpz_mul(y, y, numeric_mpz(b, vb));
+        mpz_tdiv_q(x, x, y);
+    }
     numeric_drop_digits(x, 1, NUMERIC_ROUND);
     st = numeric_make_checked(x, scale, mem, out, err);
     mpz_clear(x);
@@ -191,7 +193,7 @@ enum status numeric_mod(const struct numeric *a, const struct numeric *b, struct
 
 static const struct numeric *with_sign(const struct numeric *v, bool neg, struct arena *mem)
 {
-    size_t size = sizeof *v + (size_t)v->n * sizeof(mp_limb_t);
+    size_t size = numeric_size(v);
     struct numeric *c = memcpy(arena_alloc(mem, size), v, size);
 
     if (v->kind == NUMERIC_FINITE)
@@ -262,7 +264,8 @@ enum status numeric_fit(const struct numeric *v, int precision, int scale, struc
         st = numeric_round(v, scale, NUMERIC_ROUND, mem, &r, err);
         if (st != ST_OK)
             return st;
-        if (numeric_n_digits(numeric_mpz(r, view)) <= (size_t)precision) {
+        if (numeric_n_digits(numeric_mpz(r, view)) <=
+            (size_t)(precision + (scale < 0 ? -scale : 0))) {
             *out = r;
             return ST_OK;
         }
@@ -273,8 +276,9 @@ enum status numeric_fit(const struct numeric *v, int precision, int scale, struc
                           precision, scale);
     return err_detail(err,
                       "A field with precision %d, scale %d must round to an absolute value less "
-                      "than %s%.0d.",
-                      precision, scale, precision == scale ? "1" : "10^", precision - scale);
+                      "than %s%d.",
+                      precision, scale, precision == scale ? "" : "10^",
+                      precision == scale ? 1 : precision - scale);
 }
 
 enum status numeric_sqrt(const struct numeric *v, struct arena *mem, const struct numeric **out,
@@ -295,9 +299,9 @@ enum status numeric_sqrt(const struct numeric *v, struct arena *mem, const struc
         return err_set(err, ST_REJECT, SQLSTATE_INVALID_ARGUMENT_FOR_POWER_FUNCTION,
                        "cannot take square root of a negative number");
     numeric_leading(v, &weight, &digit);
-    sweight = weight >= 0 ? (weight + 1) * 2 - 1 : 1 - (1 - weight) * 2;
-    scale = max32((int32_t)(MIN_SIG_DIGITS - sweight), v->scale);
-    scale = scale < 0 ? 0 : scale > DISPLAY_SCALE_MAX ? DISPLAY_SCALE_MAX : scale;
+    sweight = (weight + 1) * 2 - 1;
+    scale = max32((int32_t)(NUMERIC_MIN_SIG_DIGITS - sweight), v->scale);
+    scale = scale < 0 ? 0 : scale > NUMERIC_DISPLAY_SCALE_MAX ? NUMERIC_DISPLAY_SCALE_MAX : scale;
     /* floor(sqrt(v * 10^(2 scale + 2))), then one digit is rounded away */
     mpz_init(z);
     numeric_scaled(z, v, 2 * scale + 2 > v->scale ? 2 * scale + 2 : v->scale);
@@ -306,168 +310,4 @@ enum status numeric_sqrt(const struct numeric *v, struct arena *mem, const struc
     st = numeric_make_checked(z, scale, mem, out, err);
     mpz_clear(z);
     return st;
-}
-
-/* Transcendental functions are computed in long double: its 64-bit mantissa gives 16 significant digits of
- * the result at the most; later digits of the scale are not exact. */
-static enum status from_long_double(long double x, struct arena *mem, const struct numeric **out,
-                                    struct err *err)
-{
-    char text[64];
-    long double magnitude = fabsl(x);
-    int exp = magnitude == 0 ? 0 : (int)floorl(log10l(magnitude));
-    int digits = MIN_SIG_DIGITS - exp < 0 ? 0 : MIN_SIG_DIGITS - exp;
-    const struct numeric *raw;
-    enum status st;
-
-    if (isnan(x) || isinf(x))
-        return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
-                       "value overflows numeric format");
-    (void)snprintf(text, sizeof text, "%.18Le", x); /* fits: 18 digits and an exponent */
-    st = numeric_from_text(bytes_str(text), mem, &raw, err);
-    if (st != ST_OK)
-        return st;
-    return numeric_round(raw, digits > DISPLAY_SCALE_MAX ? DISPLAY_SCALE_MAX : digits,
-                         NUMERIC_ROUND, mem, out, err);
-}
-
-static enum status to_long_double(const struct numeric *v, long double *out, struct err *err)
-{
-    double d = 0;
-    enum status st = numeric_to_double(v, &d, err);
-
-    *out = d;
-    return st;
-}
-
-/* a^n by squaring, exact up to the scale that PostgreSQL gives the result. */
-static enum status power_int(const struct numeric *a, int64_t n, struct arena *mem,
-                             const struct numeric **out, struct err *err)
-{
-    const struct numeric *one = numeric_from_int(1, mem);
-    mpz_t z;
-    mpz_t view;
-    enum status st;
-
-    if (n < 0) {
-        const struct numeric *positive;
-
-        st = power_int(a, -n, mem, &positive, err);
-        return st == ST_OK ? numeric_div(one, positive, mem, out, err) : st;
-    }
-    if (n * (int64_t)(mpz_sizeinbase(numeric_mpz(a, view), 10) + 1) > NUMERIC_INT_DIGITS_MAX)
-        return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
-                       "value overflows numeric format");
-    mpz_init(z);
-    mpz_pow_ui(z, numeric_mpz(a, view), (unsigned long)n);
-    if ((int64_t)a->scale * n > NUMERIC_SCALE_MAX) {
-        numeric_drop_digits(z, (uint64_t)(a->scale * n - NUMERIC_SCALE_MAX), NUMERIC_ROUND);
-        st = numeric_make_checked(z, NUMERIC_SCALE_MAX, mem, out, err);
-    } else {
-        st = numeric_make_checked(z, (int32_t)(a->scale * n), mem, out, err);
-    }
-    mpz_clear(z);
-    if (st != ST_OK)
-        return st;
-    {
-        int64_t weight;
-        int digit;
-        int64_t scale;
-
-        numeric_leading(*out, &weight, &digit);
-        scale = MIN_SIG_DIGITS - 4 * weight;
-        scale = scale > a->scale ? scale : a->scale;
-        return numeric_round(*out, scale > DISPLAY_SCALE_MAX ? DISPLAY_SCALE_MAX : scale,
-                             NUMERIC_ROUND, mem, out, err);
-    }
-}
-
-enum status numeric_power(const struct numeric *a, const struct numeric *b, struct arena *mem,
-                          const struct numeric **out, struct err *err)
-{
-    const struct numeric *whole;
-    long double x;
-    long double y;
-    int64_t n;
-    enum status st = ST_OK;
-
-    if (!finite_pair(a, b)) {
-        TRY(to_long_double(a, &x, err));
-        TRY(to_long_double(b, &y, err));
-        x = powl(x, y);
-        *out = isnan(x)   ? numeric_special(NUMERIC_NAN, mem)
-               : isinf(x) ? inf(x < 0 ? -1 : 1, mem)
-                          : numeric_from_int((int64_t)x, mem);
-        return ST_OK;
-    }
-    if (a->n == 0 && numeric_sign(b) < 0)
-        return err_set(err, ST_REJECT, SQLSTATE_INVALID_ARGUMENT_FOR_POWER_FUNCTION,
-                       "zero raised to a negative power is undefined");
-    TRY(numeric_round(b, 0, NUMERIC_TRUNC, mem, &whole, err));
-    if (numeric_cmp(whole, b) == 0 &&
-        numeric_to_int(whole, "bigint", -100000, 100000, &n, NULL) == ST_OK)
-        return power_int(a, n, mem, out, err);
-    if (numeric_sign(a) < 0)
-        return err_set(err, ST_REJECT, SQLSTATE_INVALID_ARGUMENT_FOR_POWER_FUNCTION,
-                       "a negative number raised to a non-integer power yields a complex result");
-    TRY(to_long_double(a, &x, err));
-    TRY(to_long_double(b, &y, err));
-    return from_long_double(powl(x, y), mem, out, err);
-out:
-    return st;
-}
-
-enum status numeric_exp(const struct numeric *v, struct arena *mem, const struct numeric **out,
-                        struct err *err)
-{
-    long double x;
-    enum status st;
-
-    if (v->kind != NUMERIC_FINITE) {
-        *out = v->kind == NUMERIC_NINF ? numeric_from_int(0, mem) : v;
-        return ST_OK;
-    }
-    st = to_long_double(v, &x, err);
-    return st == ST_OK ? from_long_double(expl(x), mem, out, err) : st;
-}
-
-static enum status log_domain(const struct numeric *v, struct err *err)
-{
-    if (numeric_sign(v) < 0)
-        return err_set(err, ST_REJECT, SQLSTATE_INVALID_ARGUMENT_FOR_LOGARITHM,
-                       "cannot take logarithm of a negative number");
-    if (numeric_sign(v) == 0)
-        return err_set(err, ST_REJECT, SQLSTATE_INVALID_ARGUMENT_FOR_LOGARITHM,
-                       "cannot take logarithm of zero");
-    return ST_OK;
-}
-
-static enum status logarithm(const struct numeric *v, long double (*fn)(long double),
-                             struct arena *mem, const struct numeric **out, struct err *err)
-{
-    long double x;
-    enum status st = ST_OK;
-
-    if (!numeric_is_nan(v))
-        TRY(log_domain(v, err));
-    if (v->kind != NUMERIC_FINITE) {
-        *out = v;
-        return ST_OK;
-    }
-    TRY(to_long_double(v, &x, err));
-    return from_long_double(fn(x), mem, out, err);
-out:
-    return st;
-}
-
-enum status numeric_ln(const struct numeric *v, struct arena *mem, const struct numeric **out,
-                       struct err *err)
-{
-    return logarithm(v, logl, mem, out, err);
-}
-
-enum status numeric_log10(const struct numeric *v, struct arena *mem, const struct numeric **out,
-                          struct err *err)
-{
-    return logarithm(v, log10l, mem, out, err);
 }

@@ -144,7 +144,9 @@ static enum status same(FUNC_ARGS)
 static enum status put_float(const struct datum *args, double v, bool zero_ok, struct datum *out,
                              struct err *err)
 {
-    if (args[0].type == TYPE_FLOAT4)
+    enum sql_type t = args[0].type == args[1].type ? args[0].type : TYPE_FLOAT8;
+
+    if (t == TYPE_FLOAT4)
         v = (double)(float)v;
     if (isinf(v) && !isinf(args[0].d) && !isinf(args[1].d))
         return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
@@ -152,7 +154,7 @@ static enum status put_float(const struct datum *args, double v, bool zero_ok, s
     if (v == 0 && !zero_ok)
         return err_set(err, ST_REJECT, SQLSTATE_NUMERIC_VALUE_OUT_OF_RANGE,
                        "value out of range: underflow");
-    *out = (struct datum){.type = args[0].type, .d = v};
+    *out = (struct datum){.type = t, .d = v};
     return ST_OK;
 }
 
@@ -311,7 +313,10 @@ static enum status text_cat(FUNC_ARGS)
 
     FUNC_UNUSED;
     for (int i = 0; i < 2; i++)
-        side[i] = is_string(args[i].type) ? args[i].s : datum_output(&args[i], env, mem);
+        side[i] = is_string(args[i].type) ? args[i].s
+                  : args[i].type != TYPE_BOOL
+                      ? datum_output(&args[i], env, mem)
+                      : bytes_str(args[i].b ? "true" : "false"); /* as a cast */
     return join(env, TYPE_TEXT, side[0], side[1], mem, out, err);
 }
 
@@ -325,16 +330,18 @@ static enum status text_cat(FUNC_ARGS)
         BINARY("&", t, t, t, int_and), BINARY("|", t, t, t, int_or),                             \
         BINARY("#", t, t, t, int_xor), BINARY("<<", t, TYPE_INT4, t, int_shl),                   \
         BINARY(">>", t, TYPE_INT4, t, int_shr)
-#define FLOAT_OPS(t)                                                  \
-    BINARY("+", t, t, t, float_add), BINARY("-", t, t, t, float_sub), \
-        BINARY("*", t, t, t, float_mul), BINARY("/", t, t, t, float_div)
+#define FLOAT_OPS(a, b, r)                                            \
+    BINARY("+", a, b, r, float_add), BINARY("-", a, b, r, float_sub), \
+        BINARY("*", a, b, r, float_mul), BINARY("/", a, b, r, float_div)
 
 static const struct func table[] = {
     INT_OPS(TYPE_INT2),
     INT_OPS(TYPE_INT4),
     INT_OPS(TYPE_INT8),
-    FLOAT_OPS(TYPE_FLOAT4),
-    FLOAT_OPS(TYPE_FLOAT8),
+    FLOAT_OPS(TYPE_FLOAT4, TYPE_FLOAT4, TYPE_FLOAT4),
+    FLOAT_OPS(TYPE_FLOAT8, TYPE_FLOAT8, TYPE_FLOAT8),
+    FLOAT_OPS(TYPE_FLOAT4, TYPE_FLOAT8, TYPE_FLOAT8),
+    FLOAT_OPS(TYPE_FLOAT8, TYPE_FLOAT4, TYPE_FLOAT8),
     BINARY("^", TYPE_FLOAT8, TYPE_FLOAT8, TYPE_FLOAT8, float_pow),
     BINARY("+", TYPE_NUMERIC, TYPE_NUMERIC, TYPE_NUMERIC, num_add),
     BINARY("-", TYPE_NUMERIC, TYPE_NUMERIC, TYPE_NUMERIC, num_sub),

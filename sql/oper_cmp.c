@@ -43,19 +43,31 @@ static enum status cmp_ge(FUNC_ARGS)
     return ST_OK;
 }
 
-#define CMP(sign, t, op, fn)                                                                  \
+#define CMP(sign, a, b, op, fn)                                                               \
     {                                                                                         \
-        .name = sign, .n_args = 2, .args = {t, t}, .result = TYPE_BOOL, .cmp = op, .call = fn \
+        .name = sign, .n_args = 2, .args = {a, b}, .result = TYPE_BOOL, .cmp = op, .call = fn \
     }
-#define ALL_SIGNS(t)                                                                        \
-    CMP("=", t, CMP_EQ, cmp_eq), CMP("<>", t, CMP_NE, cmp_ne), CMP("<", t, CMP_LT, cmp_lt), \
-        CMP("<=", t, CMP_LE, cmp_le), CMP(">", t, CMP_GT, cmp_gt), CMP(">=", t, CMP_GE, cmp_ge)
+#define ALL_SIGNS(a, b)                                                  \
+    CMP("=", a, b, CMP_EQ, cmp_eq), CMP("<>", a, b, CMP_NE, cmp_ne),     \
+        CMP("<", a, b, CMP_LT, cmp_lt), CMP("<=", a, b, CMP_LE, cmp_le), \
+        CMP(">", a, b, CMP_GT, cmp_gt), CMP(">=", a, b, CMP_GE, cmp_ge)
+#define SAME(t) ALL_SIGNS(t, t)
 
 static const struct func table[] = {
-    ALL_SIGNS(TYPE_BOOL),    ALL_SIGNS(TYPE_INT2),        ALL_SIGNS(TYPE_INT4),
-    ALL_SIGNS(TYPE_INT8),    ALL_SIGNS(TYPE_FLOAT4),      ALL_SIGNS(TYPE_FLOAT8),
-    ALL_SIGNS(TYPE_NUMERIC), ALL_SIGNS(TYPE_TEXT),        ALL_SIGNS(TYPE_BPCHAR),
-    ALL_SIGNS(TYPE_BYTEA),   ALL_SIGNS(TYPE_TIMESTAMPTZ),
+    SAME(TYPE_BOOL),
+    SAME(TYPE_INT2),
+    SAME(TYPE_INT4),
+    SAME(TYPE_INT8),
+    SAME(TYPE_FLOAT4),
+    SAME(TYPE_FLOAT8),
+    SAME(TYPE_NUMERIC),
+    SAME(TYPE_TEXT),
+    SAME(TYPE_BPCHAR),
+    SAME(TYPE_BYTEA),
+    SAME(TYPE_TIMESTAMPTZ),
+    /* A real is compared with a number of another type in double precision. */
+    ALL_SIGNS(TYPE_FLOAT4, TYPE_FLOAT8),
+    ALL_SIGNS(TYPE_FLOAT8, TYPE_FLOAT4),
 };
 
 const struct func_table oper_cmp_table = {table, sizeof table / sizeof table[0]};
@@ -65,7 +77,7 @@ const struct func *oper_same_type(enum cmp_op cmp, enum sql_type type)
     if (type == TYPE_VARCHAR || type == TYPE_UNKNOWN)
         type = TYPE_TEXT;
     for (size_t i = 0; i < oper_cmp_table.n; i++)
-        if (table[i].cmp == cmp && table[i].args[0] == type)
+        if (table[i].cmp == cmp && table[i].args[0] == type && table[i].args[1] == type)
             return &table[i];
     return NULL;
 }

@@ -7,6 +7,7 @@
 #include "lemon/parse.h"
 #include "sql/lex.h"
 #include "sql/parse_int.h"
+#include "sql/utf8.h"
 
 /* The generated parser. */
 void *sql_grammarAlloc(void *(*alloc)(size_t), struct parser *p);
@@ -34,7 +35,7 @@ void parser_syntax_error(struct parser *p, const struct token *t)
         parser_fail(p, SQLSTATE_SYNTAX_ERROR, t->pos, "syntax error at end of input");
     else
         parser_fail(p, SQLSTATE_SYNTAX_ERROR, t->pos, "syntax error at or near \"%.*s\"",
-                    (int)(t->end - t->begin > 150 ? 150 : t->end - t->begin),
+                    (int)utf8_clip(bytes_of(p->text.ptr + t->begin, t->end - t->begin), 150),
                     (const char *)p->text.ptr + t->begin);
 }
 

@@ -128,13 +128,18 @@ struct expr *expr_negate(struct parser *p, struct expr *arg, int pos)
 
     if (arg->kind != EXPR_CONST || d->null)
         return expr_op(p, "-", NULL, arg, pos);
-    if ((d->type == TYPE_INT4 || d->type == TYPE_INT8) && d->i > INT64_MIN)
+    if ((d->type == TYPE_INT4 || d->type == TYPE_INT8) && d->i == INT64_MIN)
+        return expr_const(
+            p,
+            (struct datum){.type = TYPE_NUMERIC, .n = numeric_from_int128(-(__int128)d->i, p->mem)},
+            pos);
+    if (d->type == TYPE_INT4 || d->type == TYPE_INT8)
         return expr_int(p, -d->i, pos);
     if (d->type == TYPE_NUMERIC) {
         struct datum neg = {.type = TYPE_NUMERIC, .n = numeric_neg(d->n, p->mem)};
 
         if (numeric_scale(neg.n) == 0 &&
-            numeric_to_int(neg.n, "bigint", INT64_MIN, INT64_MAX, &v, NULL) == ST_OK)
+            numeric_to_int(neg.n, "bigint", INT64_MIN, INT64_MIN, &v, NULL) == ST_OK)
             return expr_int(p, v, pos);
         return expr_const(p, neg, pos);
     }
@@ -182,6 +187,41 @@ struct expr *expr_op(struct parser *p, const char *op, struct expr *left, struct
     expr_grow(p, e, left);
     expr_grow(p, e, right);
     return e;
+}
+
+static enum nonassoc nonassoc_of(const struct expr *e)
+{
+    static const char *const comparisons[] = {"<", ">", "=", "<=", ">=", "<>"};
+
+    if (e->in_parens)
+        return NONASSOC_NONE;
+    if (e->kind == EXPR_DISTINCT)
+        return NONASSOC_IS;
+    if (e->kind == EXPR_BETWEEN || e->kind == EXPR_LIKE)
+        return NONASSOC_LIKE;
+    if (e->kind != EXPR_OP || e->op.schema != NULL || e->op.left == NULL)
+        return NONASSOC_NONE;
+    for (size_t i = 0; i < sizeof comparisons / sizeof comparisons[0]; i++) {
+        if (strcmp(e->op.name, comparisons[i]) == 0)
+            return NONASSOC_COMPARE;
+    }
+    return NONASSOC_NONE;
+}
+
+void expr_single(struct parser *p, const struct expr *left, enum nonassoc level,
+                 const struct token *t)
+{
+    struct token here = *t;
+
+    here.kind = -1; /* rules may keep something else there; it is not the end of the text */
+    if (nonassoc_of(left) == level)
+        parser_syntax_error(p, &here);
+}
+
+struct expr *expr_compare(struct parser *p, struct token op, struct expr *left, struct expr *right)
+{
+    expr_single(p, left, NONASSOC_COMPARE, &op);
+    return expr_op(p, op.str, left, right, op.pos);
 }
 
 /* a AND b AND c is one node, so that a long chain is not a deep tree. */
@@ -399,7 +439,7 @@ struct expr *expr_collate(struct parser *p, struct expr *arg, struct qual_name c
 
 /* Functions whose arguments are not evaluated like others' are kinds of their own. */
 static bool special_func(struct parser *p, const struct ident *name, struct expr_list args,
-                         enum expr_kind *out)
+                         const struct token *end, enum expr_kind *out)
 {
     if (strcmp(name->name, "coalesce") == 0)
         *out = EXPR_COALESCE;
@@ -412,18 +452,18 @@ static bool special_func(struct parser *p, const struct ident *name, struct expr
     else
         return false;
     if (args.n == 0 || (*out == EXPR_NULLIF && args.n != 2))
-        parser_fail(p, SQLSTATE_SYNTAX_ERROR, name->pos, "wrong number of arguments for %s",
-                    name->name);
+        parser_syntax_error(p, end);
     return true;
 }
 
-struct expr *expr_func(struct parser *p, struct ident_list name, struct expr_list args)
+struct expr *expr_func(struct parser *p, struct ident_list name, struct expr_list args,
+                       struct token end)
 {
     enum expr_kind kind;
     struct qual_name q;
     struct expr *e;
 
-    if (name.n == 1 && special_func(p, &name.items[0], args, &kind))
+    if (name.n == 1 && special_func(p, &name.items[0], args, &end, &kind))
         return expr_of_list(p, kind, args, name.items[0].pos);
     q = qual_of(p, name);
     e = expr_new(p, EXPR_FUNC, q.pos);
@@ -444,6 +484,18 @@ struct expr *expr_func_form(struct parser *p, const char *name, enum func_form f
     e->func.args = args;
     expr_grow_list(p, e, args);
     return e;
+}
+
+void func_within(struct parser *p, struct expr *func)
+{
+    if (func->kind != EXPR_FUNC)
+        return; /* refused by func_modify() */
+    if (func->func.order_by.n > 0)
+        parser_fail(p, SQLSTATE_SYNTAX_ERROR, func->pos,
+                    "cannot use multiple ORDER BY clauses with WITHIN GROUP");
+    else if (func->func.distinct)
+        parser_fail(p, SQLSTATE_SYNTAX_ERROR, func->pos, "cannot use DISTINCT with WITHIN GROUP");
+    func->func.within_group = true;
 }
 
 struct expr *func_modify(struct parser *p, struct expr *func, struct sort_list within,
@@ -507,10 +559,10 @@ static void float_precision(struct parser *p, struct type_name *t)
         e->kind == EXPR_CONST && e->konst.value.type == TYPE_INT4 ? e->konst.value.i : 0;
 
     if (digits < 1)
-        parser_fail(p, SQLSTATE_INVALID_PARAMETER_VALUE, t->pos,
+        parser_fail(p, SQLSTATE_INVALID_PARAMETER_VALUE, e->pos,
                     "precision for type float must be at least 1 bit");
     else if (digits > 53)
-        parser_fail(p, SQLSTATE_INVALID_PARAMETER_VALUE, t->pos,
+        parser_fail(p, SQLSTATE_INVALID_PARAMETER_VALUE, e->pos,
                     "precision for type float must be less than 54 bits");
     t->name = digits < 25 ? "float4" : "float8";
     t->mods.n = 0;

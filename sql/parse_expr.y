@@ -70,12 +70,12 @@ expr(A) ::= expr(L) STAR(T) expr(R). [STAR] { A = expr_op(p, T.str, L, R, T.pos)
 expr(A) ::= expr(L) SLASH(T) expr(R). [STAR] { A = expr_op(p, T.str, L, R, T.pos); }
 expr(A) ::= expr(L) PERCENT(T) expr(R). [STAR] { A = expr_op(p, T.str, L, R, T.pos); }
 expr(A) ::= expr(L) CARET(T) expr(R). { A = expr_op(p, T.str, L, R, T.pos); }
-expr(A) ::= expr(L) LT(T) expr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-expr(A) ::= expr(L) GT(T) expr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-expr(A) ::= expr(L) EQ(T) expr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-expr(A) ::= expr(L) LE(T) expr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-expr(A) ::= expr(L) GE(T) expr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-expr(A) ::= expr(L) NE(T) expr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
+expr(A) ::= expr(L) LT(T) expr(R). [EQ] { A = expr_compare(p, T, L, R); }
+expr(A) ::= expr(L) GT(T) expr(R). [EQ] { A = expr_compare(p, T, L, R); }
+expr(A) ::= expr(L) EQ(T) expr(R). [EQ] { A = expr_compare(p, T, L, R); }
+expr(A) ::= expr(L) LE(T) expr(R). [EQ] { A = expr_compare(p, T, L, R); }
+expr(A) ::= expr(L) GE(T) expr(R). [EQ] { A = expr_compare(p, T, L, R); }
+expr(A) ::= expr(L) NE(T) expr(R). [EQ] { A = expr_compare(p, T, L, R); }
 expr(A) ::= expr(L) qual_op(T) expr(R). [OP] {
     A = expr_op(p, T->name, L, R, T->pos);
     A->op.schema = T->schema;
@@ -89,35 +89,55 @@ expr(A) ::= expr(L) OR(T) expr(R). { A = expr_logic(p, EXPR_OR, L, R, T.pos); }
 expr(A) ::= NOT(T) expr(X). { A = expr_unary(p, EXPR_NOT, X, T.pos); }
 expr(A) ::= NOT_LA(T) expr(X). [NOT] { A = expr_unary(p, EXPR_NOT, X, T.pos); }
 expr(A) ::= expr(X) like_word(T) expr(P). [LIKE] {
+    expr_single(p, X, NONASSOC_LIKE, &T);
     A = expr_like(p, (enum like_kind)T.kind, X, P, NULL, T.pos);
 }
 expr(A) ::= expr(X) like_word(T) expr(P) ESCAPE expr(E). [LIKE] {
+    expr_single(p, X, NONASSOC_LIKE, &T);
     A = expr_like(p, (enum like_kind)T.kind, X, P, E, T.pos);
 }
 expr(A) ::= expr(X) NOT_LA(T) like_word(K) expr(P). [NOT_LA] {
+    expr_single(p, X, NONASSOC_LIKE, &T);
     A = expr_negated(expr_like(p, (enum like_kind)K.kind, X, P, NULL, T.pos));
 }
 expr(A) ::= expr(X) NOT_LA(T) like_word(K) expr(P) ESCAPE expr(E). [NOT_LA] {
+    expr_single(p, X, NONASSOC_LIKE, &T);
     A = expr_negated(expr_like(p, (enum like_kind)K.kind, X, P, E, T.pos));
 }
-expr(A) ::= expr(X) ISNULL(T). { A = expr_test(p, X, TEST_NULL, false, T.pos); }
-expr(A) ::= expr(X) NOTNULL(T). { A = expr_test(p, X, TEST_NULL, true, T.pos); }
+expr(A) ::= expr(X) ISNULL(T). {
+    expr_single(p, X, NONASSOC_IS, &T);
+    A = expr_test(p, X, TEST_NULL, false, T.pos);
+}
+expr(A) ::= expr(X) NOTNULL(T). {
+    expr_single(p, X, NONASSOC_IS, &T);
+    A = expr_test(p, X, TEST_NULL, true, T.pos);
+}
 expr(A) ::= expr(X) IS(T) opt_not(N) test_word(W). [IS] {
+    expr_single(p, X, NONASSOC_IS, &T);
     A = expr_test(p, X, (enum test_kind)W, N != 0, T.pos);
 }
 expr(A) ::= expr(L) IS(T) opt_not(N) DISTINCT FROM expr(R). [IS] {
+    expr_single(p, L, NONASSOC_IS, &T);
     A = expr_distinct(p, L, R, N != 0, T.pos);
 }
 expr(A) ::= expr(X) BETWEEN(T) opt_symmetric(S) bexpr(L) AND expr(H). [BETWEEN] {
+    expr_single(p, X, NONASSOC_LIKE, &T);
     A = expr_between(p, X, L, H, T.pos);
     A->between.symmetric = S != 0;
 }
 expr(A) ::= expr(X) NOT_LA(T) BETWEEN opt_symmetric(S) bexpr(L) AND expr(H). [NOT_LA] {
+    expr_single(p, X, NONASSOC_LIKE, &T);
     A = expr_negated(expr_between(p, X, L, H, T.pos));
     A->between.symmetric = S != 0;
 }
-expr(A) ::= expr(X) IN(T) in_list(I). { A = expr_in(p, X, I, T.pos); }
-expr(A) ::= expr(X) NOT_LA(T) IN in_list(I). [NOT_LA] { A = expr_negated(expr_in(p, X, I, T.pos)); }
+expr(A) ::= expr(X) IN(T) in_list(I). {
+    expr_single(p, X, NONASSOC_LIKE, &T);
+    A = expr_in(p, X, I, T.pos);
+}
+expr(A) ::= expr(X) NOT_LA(T) IN in_list(I). [NOT_LA] {
+    expr_single(p, X, NONASSOC_LIKE, &T);
+    A = expr_negated(expr_in(p, X, I, T.pos));
+}
 expr(A) ::= expr(X) any_op(T) any_all(Q) select_parens(S). [OP] {
     A = expr_quantified(p, X, T->name, Q != 0, S, T->pos);
 }
@@ -195,12 +215,12 @@ bexpr(A) ::= bexpr(L) STAR(T) bexpr(R). [STAR] { A = expr_op(p, T.str, L, R, T.p
 bexpr(A) ::= bexpr(L) SLASH(T) bexpr(R). [STAR] { A = expr_op(p, T.str, L, R, T.pos); }
 bexpr(A) ::= bexpr(L) PERCENT(T) bexpr(R). [STAR] { A = expr_op(p, T.str, L, R, T.pos); }
 bexpr(A) ::= bexpr(L) CARET(T) bexpr(R). { A = expr_op(p, T.str, L, R, T.pos); }
-bexpr(A) ::= bexpr(L) LT(T) bexpr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-bexpr(A) ::= bexpr(L) GT(T) bexpr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-bexpr(A) ::= bexpr(L) EQ(T) bexpr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-bexpr(A) ::= bexpr(L) LE(T) bexpr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-bexpr(A) ::= bexpr(L) GE(T) bexpr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
-bexpr(A) ::= bexpr(L) NE(T) bexpr(R). [EQ] { A = expr_op(p, T.str, L, R, T.pos); }
+bexpr(A) ::= bexpr(L) LT(T) bexpr(R). [EQ] { A = expr_compare(p, T, L, R); }
+bexpr(A) ::= bexpr(L) GT(T) bexpr(R). [EQ] { A = expr_compare(p, T, L, R); }
+bexpr(A) ::= bexpr(L) EQ(T) bexpr(R). [EQ] { A = expr_compare(p, T, L, R); }
+bexpr(A) ::= bexpr(L) LE(T) bexpr(R). [EQ] { A = expr_compare(p, T, L, R); }
+bexpr(A) ::= bexpr(L) GE(T) bexpr(R). [EQ] { A = expr_compare(p, T, L, R); }
+bexpr(A) ::= bexpr(L) NE(T) bexpr(R). [EQ] { A = expr_compare(p, T, L, R); }
 bexpr(A) ::= bexpr(L) qual_op(T) bexpr(R). [OP] {
     A = expr_op(p, T->name, L, R, T->pos);
     A->op.schema = T->schema;
@@ -210,6 +230,7 @@ bexpr(A) ::= qual_op(T) bexpr(X). [OP] {
     A->op.schema = T->schema;
 }
 bexpr(A) ::= bexpr(L) IS(T) opt_not(N) DISTINCT FROM bexpr(R). [IS] {
+    expr_single(p, L, NONASSOC_IS, &T);
     A = expr_distinct(p, L, R, N != 0, T.pos);
 }
 
@@ -280,6 +301,11 @@ literal(A) ::= func_name(N) SCONST(T). {
     A = expr_cast(p, expr_string(p, T.str, T.pos),
                   type_generic(p, N, (struct expr_list){NULL, 0}), N.items[0].pos);
 }
+literal(A) ::= func_name(N) LP exprs(M) opt_order_by(O) RP SCONST(T). {
+    if (O.n > 0) /* there only to read as a call does up to here */
+        parser_fail(p, SQLSTATE_SYNTAX_ERROR, N.items[0].pos, "type modifier cannot have ORDER BY");
+    A = expr_cast(p, expr_string(p, T.str, T.pos), type_generic(p, N, M), N.items[0].pos);
+}
 literal(A) ::= special_type(N) SCONST(T). { A = expr_cast(p, expr_string(p, T.str, T.pos), N, N->pos); }
 
 %type exprs {struct expr_list}
@@ -312,23 +338,27 @@ func_name(A) ::= ID(T). { A = one_ident(p, ident_of(T)); }
 func_name(A) ::= qdotted(A).
 
 %type func {struct expr *}
-func(A) ::= call(F) opt_within(W) opt_filter(C) opt_over(O). { A = func_modify(p, F, W, C, O); }
+func(A) ::= call(F) opt_within(W) opt_filter(C) opt_over(O). {
+    if (W.n > 0)
+        func_within(p, F);
+    A = func_modify(p, F, W, C, O);
+}
 func(A) ::= func_word(A).
 
 %type call {struct expr *}
-call(A) ::= func_name(N) LP RP. { A = expr_func(p, N, (struct expr_list){NULL, 0}); }
-call(A) ::= func_name(N) LP exprs(L) opt_order_by(O) RP. {
-    A = expr_func(p, N, L);
+call(A) ::= func_name(N) LP RP(Z). { A = expr_func(p, N, (struct expr_list){NULL, 0}, Z); }
+call(A) ::= func_name(N) LP exprs(L) opt_order_by(O) RP(Z). {
+    A = expr_func(p, N, L, Z);
     if (O.n > 0)
         A = func_modify(p, A, O, NULL, NULL);
 }
-call(A) ::= func_name(N) LP ALL exprs(L) opt_order_by(O) RP. {
-    A = expr_func(p, N, L);
+call(A) ::= func_name(N) LP ALL exprs(L) opt_order_by(O) RP(Z). {
+    A = expr_func(p, N, L, Z);
     if (O.n > 0)
         A = func_modify(p, A, O, NULL, NULL);
 }
-call(A) ::= func_name(N) LP DISTINCT(T) exprs(L) opt_order_by(O) RP. {
-    A = expr_func(p, N, L);
+call(A) ::= func_name(N) LP DISTINCT(T) exprs(L) opt_order_by(O) RP(Z). {
+    A = expr_func(p, N, L, Z);
     if (A->kind == EXPR_FUNC)
         A->func.distinct = true;
     else
@@ -336,18 +366,18 @@ call(A) ::= func_name(N) LP DISTINCT(T) exprs(L) opt_order_by(O) RP. {
     if (O.n > 0)
         A = func_modify(p, A, O, NULL, NULL);
 }
-call(A) ::= func_name(N) LP VARIADIC expr(E) RP. {
-    A = expr_func(p, N, one_expr(p, E));
+call(A) ::= func_name(N) LP VARIADIC expr(E) RP(Z). {
+    A = expr_func(p, N, one_expr(p, E), Z);
     if (A->kind == EXPR_FUNC)
         A->func.variadic = true;
 }
-call(A) ::= func_name(N) LP exprs(L) COMMA VARIADIC expr(E) RP. {
-    A = expr_func(p, N, list_add(p, L, E));
+call(A) ::= func_name(N) LP exprs(L) COMMA VARIADIC expr(E) RP(Z). {
+    A = expr_func(p, N, list_add(p, L, E), Z);
     if (A->kind == EXPR_FUNC)
         A->func.variadic = true;
 }
-call(A) ::= func_name(N) LP STAR(T) RP. {
-    A = expr_func(p, N, (struct expr_list){NULL, 0});
+call(A) ::= func_name(N) LP STAR(T) RP(Z). {
+    A = expr_func(p, N, (struct expr_list){NULL, 0}, Z);
     if (A->kind == EXPR_FUNC)
         A->func.star = true;
     else

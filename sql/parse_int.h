@@ -61,6 +61,12 @@ struct expr *expr_column(struct parser *p, struct ident_list names);
 struct expr *expr_star(struct parser *p, struct ident_list names, int pos);
 struct expr *expr_op(struct parser *p, const char *op, struct expr *left, struct expr *right,
                      int pos);
+/* Operators that do not chain: 42601 at `t` if `left` is one of the level and not in parentheses. The grammar
+ * cannot refuse it itself: lemon drops the error of a %nonassoc where it keeps every look-ahead apart. */
+enum nonassoc { NONASSOC_NONE, NONASSOC_COMPARE, NONASSOC_IS, NONASSOC_LIKE };
+void expr_single(struct parser *p, const struct expr *left, enum nonassoc level,
+                 const struct token *t);
+struct expr *expr_compare(struct parser *p, struct token op, struct expr *left, struct expr *right);
 struct expr *expr_negate(struct parser *p, struct expr *arg, int pos);
 struct expr *expr_logic(struct parser *p, enum expr_kind kind, struct expr *left,
                         struct expr *right, int pos);
@@ -91,10 +97,13 @@ struct expr *expr_subscript(struct parser *p, struct expr *arg, struct expr *low
                             int pos);
 struct expr *expr_field(struct parser *p, struct expr *arg, const char *name, int pos);
 struct expr *expr_collate(struct parser *p, struct expr *arg, struct qual_name collation, int pos);
-/* name(args); COALESCE and its like become their own kinds. */
-struct expr *expr_func(struct parser *p, struct ident_list name, struct expr_list args);
+/* name(args); COALESCE and its like become their own kinds. `end` is the closing parenthesis. */
+struct expr *expr_func(struct parser *p, struct ident_list name, struct expr_list args,
+                       struct token end);
 struct expr *expr_func_form(struct parser *p, const char *name, enum func_form form,
                             struct expr_list args, int pos);
+/* Marks that the order to come stands in WITHIN GROUP; 42601 where the call has an order or DISTINCT. */
+void func_within(struct parser *p, struct expr *func);
 struct expr *func_modify(struct parser *p, struct expr *func, struct sort_list within,
                          struct expr *filter, struct window_def *over);
 
@@ -141,6 +150,8 @@ struct with_clause *with_add(struct parser *p, struct with_clause *w, struct cte
 
 /* ---- statements ---- */
 struct stmt *stmt_new(struct parser *p, enum stmt_kind kind, void *body);
+/* To be called when all parts of an INSERT, UPDATE or DELETE stand. */
+struct stmt *dml_done(struct parser *p, struct stmt *s);
 struct set_list set_row(struct parser *p, struct ident_list columns, struct expr *value, int pos);
 
 /* One item of CREATE TABLE's list: either. */

@@ -341,7 +341,7 @@ insert(A) ::= opt_with(W) INSERT INTO insert_target(I) insert_rest(R) on_conflic
         R->with = *W;
     R->conflict = *C;
     R->returning = L;
-    A = stmt_new(p, STMT_INSERT, R);
+    A = dml_done(p, stmt_new(p, STMT_INSERT, R));
 }
 %type insert_target {struct insert_stmt *}
 insert_target(A) ::= relation(R). { A = arena_zalloc(p->mem, sizeof *A); A->table = R; }
@@ -401,7 +401,7 @@ update(A) ::= opt_with(W) UPDATE dml_target(T) SET sets(S) opt_from(F) opt_where
     u->from = F;
     u->where = C;
     u->returning = L;
-    A = stmt_new(p, STMT_UPDATE, u);
+    A = dml_done(p, stmt_new(p, STMT_UPDATE, u));
 }
 %type dml_target {struct insert_stmt *}
 dml_target(A) ::= dml_relation(R). { A = arena_zalloc(p->mem, sizeof *A); A->table = R; }
@@ -439,7 +439,7 @@ delete(A) ::= opt_with(W) DELETE FROM dml_target(T) opt_using(U) opt_where(C) re
     d->using = U;
     d->where = C;
     d->returning = L;
-    A = stmt_new(p, STMT_DELETE, d);
+    A = dml_done(p, stmt_new(p, STMT_DELETE, d));
 }
 %type opt_using {struct from_list}
 opt_using(A) ::= . { A = (struct from_list){NULL, 0}; }

@@ -143,8 +143,109 @@ static void select_grow_exprs(struct parser *p, struct select_stmt *s, struct ex
         select_grow_expr(p, s, l.items[i]);
 }
 
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int exprs_depth(const struct expr_list *l)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        depth = max_int(depth, l->items[i]->depth);
+    return depth;
+}
+
+static int expr_depth(const struct expr *e)
+{
+    return e == NULL ? 0 : e->depth;
+}
+
+static int targets_depth(const struct target_list *l)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        depth = max_int(depth, l->items[i].expr->depth);
+    return depth;
+}
+
+static int sets_depth(const struct set_list *l)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        depth = max_int(depth, l->items[i].value->depth);
+    return depth;
+}
+
+static int from_depth(const struct from_list *l)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        depth = max_int(depth, l->items[i]->depth);
+    return depth;
+}
+
+static int with_depth(const struct with_clause *w);
+
+/* Height of a statement's tree, as select_stmt.depth counts it. */
+static int dml_depth(const struct stmt *s)
+{
+    int depth = 0;
+
+    if (s->kind == STMT_SELECT)
+        return s->select->depth;
+    if (s->kind == STMT_INSERT) {
+        const struct insert_stmt *i = s->insert;
+
+        depth = i->source == NULL ? 0 : i->source->depth;
+        depth = max_int(depth, max_int(with_depth(&i->with), targets_depth(&i->returning)));
+        depth =
+            max_int(depth, max_int(sets_depth(&i->conflict.set), exprs_depth(&i->conflict.target)));
+        depth = max_int(
+            depth, max_int(expr_depth(i->conflict.where), expr_depth(i->conflict.target_where)));
+    } else if (s->kind == STMT_UPDATE) {
+        const struct update_stmt *u = s->update;
+
+        depth = max_int(sets_depth(&u->set), from_depth(&u->from));
+        depth = max_int(depth, max_int(with_depth(&u->with), targets_depth(&u->returning)));
+        depth = max_int(depth, expr_depth(u->where));
+    } else if (s->kind == STMT_DELETE) {
+        const struct delete_stmt *d = s->delete;
+
+        depth = max_int(expr_depth(d->where), from_depth(&d->using));
+        depth = max_int(depth, max_int(with_depth(&d->with), targets_depth(&d->returning)));
+    }
+    return depth + 1;
+}
+
+static int with_depth(const struct with_clause *w)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < w->n; i++)
+        depth = max_int(depth, dml_depth(w->items[i].stmt));
+    return depth;
+}
+
+struct stmt *dml_done(struct parser *p, struct stmt *s)
+{
+    if (dml_depth(s) > SQL_NESTING_MAX)
+        parser_fail(p, SQLSTATE_STATEMENT_TOO_COMPLEX, 0,
+                    "statement is nested more than %d levels deep", SQL_NESTING_MAX);
+    return s;
+}
+
 struct select_stmt *select_done(struct parser *p, struct select_stmt *s)
 {
+    for (size_t i = 0; i < s->n_windows; i++) {
+        select_grow_exprs(p, s, s->windows[i].def->partition_by);
+        for (size_t k = 0; k < s->windows[i].def->order_by.n; k++)
+            select_grow_expr(p, s, s->windows[i].def->order_by.items[k].expr);
+    }
     select_grow_exprs(p, s, s->distinct_on);
     for (size_t i = 0; i < s->targets.n; i++)
         select_grow_expr(p, s, s->targets.items[i].expr);
@@ -232,10 +333,7 @@ struct select_stmt *select_add_tail(struct parser *p, struct select_stmt *s,
         if (s->with.n > 0)
             parser_fail(p, SQLSTATE_SYNTAX_ERROR, with->pos, "multiple WITH clauses not allowed");
         s->with = *with;
-        for (size_t i = 0; i < with->n; i++) {
-            if (with->items[i].stmt->kind == STMT_SELECT)
-                select_grow(p, s, with->items[i].stmt->select->depth);
-        }
+        select_grow(p, s, with_depth(with));
     }
     return s;
 }

@@ -198,27 +198,115 @@ static bool take_word(struct scan *s, const char *word)
     return true;
 }
 
+static bool is_separator(char c)
+{
+    return c == '-' || c == '/' || c == '.';
+}
+
+/* A month's name, or its first three letters. */
+static bool take_month(struct scan *s, struct civil *c)
+{
+    static const char *const names[] = {"january",   "february", "march",    "april",
+                                        "may",       "june",     "july",     "august",
+                                        "september", "october",  "november", "december"};
+
+    for (int i = 0; i < 12; i++) {
+        char abbreviated[4] = {names[i][0], names[i][1], names[i][2], 0};
+
+        if (take_word(s, names[i]) || take_word(s, abbreviated)) {
+            c->month = i + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What stands between the parts of a date with a month's name. */
+static void skip_between(struct scan *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == ',' || *s->p == '-'))
+        s->p++;
+}
+
+static bool take_int(struct scan *s, int least, int most, int *out)
+{
+    int64_t v;
+
+    if (take_digits(s, least, most, &v) == 0)
+        return false;
+    *out = (int)v;
+    return true;
+}
+
+/* A year; one of two digits is of this century or the last. */
+static bool take_year(struct scan *s, struct civil *c)
+{
+    int n = take_digits(s, 1, 6, &c->year);
+
+    if (n == 0)
+        return false;
+    if (n <= 2)
+        c->year += c->year < 70 ? 2000 : 1900;
+    return true;
+}
+
+/* Jan 5, 2024 */
+static bool take_named_date(struct scan *s, struct civil *c)
+{
+    if (!take_month(s, c))
+        return false;
+    skip_between(s);
+    if (!take_int(s, 1, 2, &c->day))
+        return false;
+    skip_between(s);
+    return take_year(s, c);
+}
+
+/* 01/05/2024, month first; or 5 Jan 2024. v is the number read. */
+static bool take_short_date(struct scan *s, int64_t v, struct civil *c)
+{
+    c->day = (int)v;
+    if (s->p < s->end && is_separator(*s->p) && s->p + 1 < s->end &&
+        isdigit((unsigned char)s->p[1])) {
+        s->p++;
+        c->month = (int)v;
+        if (!take_int(s, 1, 2, &c->day) || s->p == s->end || !is_separator(*s->p))
+            return false;
+        s->p++;
+        return take_year(s, c);
+    }
+    skip_between(s);
+    if (!take_month(s, c))
+        return false;
+    skip_between(s);
+    return take_year(s, c);
+}
+
 static bool take_date(struct scan *s, struct civil *c)
 {
     int64_t v;
-    int n = take_digits(s, 4, 8, &v);
+    int n = take_digits(s, 1, 8, &v);
 
+    if (n == 0)
+        return take_named_date(s, c);
     if (n == 8) { /* yyyymmdd */
         c->year = v / 10000;
         c->month = (int)(v / 100 % 100);
         c->day = (int)(v % 100);
         return true;
     }
-    if (n == 0 || n > 6)
+    if (n <= 2)
+        return take_short_date(s, v, c);
+    if (n == 3 || n > 6 || s->p == s->end || !is_separator(*s->p))
         return false;
     c->year = v;
-    if (!take_char(s, '-') || take_digits(s, 1, 2, &v) == 0)
+    s->p++;
+    if (!take_int(s, 1, 2, &c->month) && !take_month(s, c))
         return false;
-    c->month = (int)v;
-    if (!take_char(s, '-') || take_digits(s, 1, 2, &v) == 0)
+    if (s->p == s->end || !is_separator(*s->p))
         return false;
-    c->day = (int)v;
-    return true;
+    s->p++;
+    return take_int(s, 1, 2, &c->day);
 }
 
 static void take_fraction(struct scan *s, struct civil *c)
@@ -237,27 +325,36 @@ static void take_fraction(struct scan *s, struct civil *c)
     c->us = (int)v;
 }
 
+/* hh:mm, hh:mm:ss.frac, hhmm, hhmmss.frac; then AM or PM. */
 static bool take_time(struct scan *s, struct civil *c)
 {
     int64_t v;
+    int n = take_digits(s, 1, 6, &v);
 
-    if (take_digits(s, 1, 2, &v) == 0)
-        return false;
-    c->hour = (int)v;
-    if (!take_char(s, ':') || take_digits(s, 2, 2, &v) == 0)
-        return false;
-    c->minute = (int)v;
-    if (take_char(s, ':')) {
-        if (take_digits(s, 2, 2, &v) == 0)
+    if (n == 4 || n == 6) {
+        c->hour = (int)(n == 6 ? v / 10000 : v / 100);
+        c->minute = (int)(n == 6 ? v / 100 % 100 : v % 100);
+        c->second = (int)(n == 6 ? v % 100 : 0);
+    } else {
+        c->hour = (int)v;
+        if (n < 1 || n > 2 || !take_char(s, ':') || !take_int(s, 2, 2, &c->minute))
             return false;
-        c->second = (int)v;
-        if (take_char(s, '.'))
-            take_fraction(s, c);
+        if (take_char(s, ':') && !take_int(s, 2, 2, &c->second))
+            return false;
     }
+    if (take_char(s, '.'))
+        take_fraction(s, c);
+    skip_blanks(s);
+    if (take_word(s, "pm"))
+        c->hour = c->hour > 12 ? -1 : c->hour % 12 + 12;
+    else if (take_word(s, "am"))
+        c->hour = c->hour > 12 ? -1 : c->hour % 12;
     return true;
 }
 
-static bool take_offset(struct scan *s, int32_t *out)
+enum offset { OFFSET_OK, OFFSET_MALFORMED, OFFSET_TOO_LARGE };
+
+static enum offset take_offset(struct scan *s, int32_t *out)
 {
     int sign = *s->p == '-' ? -1 : 1;
     int64_t h;
@@ -268,33 +365,31 @@ static bool take_offset(struct scan *s, int32_t *out)
     s->p++;
     n = take_digits(s, 1, 4, &h);
     if (n == 0)
-        return false;
+        return OFFSET_MALFORMED;
     if (n > 2) { /* hhmm */
         m = h % 100;
         h /= 100;
     } else if (take_char(s, ':')) {
         if (take_digits(s, 2, 2, &m) == 0)
-            return false;
+            return OFFSET_MALFORMED;
         if (take_char(s, ':') && take_digits(s, 2, 2, &sec) == 0)
-            return false;
+            return OFFSET_MALFORMED;
     }
     if (h > 15 || m > 59 || sec > 59)
-        return false;
+        return OFFSET_TOO_LARGE;
     *out = (int32_t)(sign * (h * 3600 + m * 60 + sec));
-    return true;
+    return OFFSET_OK;
 }
 
-static bool take_zone(struct scan *s, int32_t *io_zone)
+static enum offset take_zone(struct scan *s, int32_t *io_zone)
 {
     if (s->p == s->end)
-        return true;
+        return OFFSET_OK;
     if (*s->p == '+' || *s->p == '-')
         return take_offset(s, io_zone);
-    if (take_word(s, "utc") || take_word(s, "gmt") || take_word(s, "z") || take_word(s, "zulu")) {
+    if (take_word(s, "utc") || take_word(s, "gmt") || take_word(s, "z") || take_word(s, "zulu"))
         *io_zone = 0;
-        return true;
-    }
-    return true; /* perhaps an era follows */
+    return OFFSET_OK; /* else perhaps an era follows */
 }
 
 static enum status bad(struct bytes text, struct err *err)
@@ -304,45 +399,63 @@ static enum status bad(struct bytes text, struct err *err)
                    (int)text.len, (const char *)text.ptr);
 }
 
-static enum status check_fields(const struct civil *c, struct bytes text, struct err *err)
+static enum status bad_field(struct bytes text, struct err *err)
+{
+    return err_set(err, ST_REJECT, SQLSTATE_DATETIME_FIELD_OVERFLOW,
+                   "date/time field value out of range: \"%.*s\"", (int)text.len,
+                   (const char *)text.ptr);
+}
+
+/* The year is as it was written: there is no year 0. */
+static enum status check_fields(const struct civil *c, bool bc, struct bytes text, struct err *err)
 {
     static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = c->year % 4 == 0 && (c->year % 100 != 0 || c->year % 400 == 0);
+    int64_t year = bc ? 1 - c->year : c->year;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 
-    if (c->month < 1 || c->month > 12 || c->day < 1 || c->day > month_days[c->month - 1] ||
-        (c->month == 2 && c->day == 29 && !leap) || c->hour > 24 || c->minute > 59 ||
+    if (c->month < 1 || c->month > 12 || c->day < 1 || c->day > 31) {
+        (void)bad_field(text, err);
+        return err_hint(err, "Perhaps you need a different \"datestyle\" setting.");
+    }
+    if (c->year < 1 || c->day > month_days[c->month - 1] ||
+        (c->month == 2 && c->day == 29 && !leap) || c->hour < 0 || c->hour > 24 || c->minute > 59 ||
         c->second > 60 || (c->hour == 24 && (c->minute | c->second | c->us) != 0))
-        return err_set(err, ST_REJECT, SQLSTATE_DATETIME_FIELD_OVERFLOW,
-                       "date/time field value out of range: \"%.*s\"", (int)text.len,
-                       (const char *)text.ptr);
+        return bad_field(text, err);
     return ST_OK;
 }
 
-/* 'now', 'today', 'infinity' ...; false if it is none of these. */
-static bool special(struct scan s, int32_t zone_s, int64_t now_us, int64_t *out)
+/* 'now', 'epoch', 'infinity': points in time by themselves; false if it is none of these. */
+static bool special(struct scan s, int64_t now_us, int64_t *out)
 {
-    struct civil day;
-    int shift = 0;
-
     if (take_word(&s, "now"))
         *out = now_us;
     else if (take_word(&s, "epoch"))
         *out = 0;
-    else if (take_word(&s, "infinity") || take_word(&s, "+infinity"))
+    else if (take_word(&s, "infinity"))
         *out = TIMESTAMP_INFINITY;
     else if (take_word(&s, "-infinity"))
         *out = TIMESTAMP_NEG_INFINITY;
-    else if (take_word(&s, "today") || (take_word(&s, "tomorrow") && (shift = 1)) ||
-             (take_word(&s, "yesterday") && (shift = -1))) {
-        day = civil_of(now_us, zone_s);
-        day.hour = day.minute = day.second = day.us = 0;
-        day.day += shift;
-        if (civil_to_timestamp(&day, zone_s, out, NULL) != ST_OK)
-            return false;
-    } else {
+    else
         return false;
-    }
     return s.p == s.end;
+}
+
+/* 'today' and its neighbours, which a time may follow. */
+static bool take_day_word(struct scan *s, int32_t zone_s, int64_t now_us, struct civil *c)
+{
+    static const struct {
+        const char *word;
+        int shift;
+    } words[] = {{"today", 0}, {"tomorrow", 1}, {"yesterday", -1}};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (take_word(s, words[i].word)) {
+            *c = civil_of(now_us + words[i].shift * US_PER_DAY, zone_s);
+            c->hour = c->minute = c->second = c->us = 0;
+            return true;
+        }
+    }
+    return false;
 }
 
 enum status timestamp_from_text(struct bytes text, int32_t zone_s, int64_t now_us, int64_t *out,
@@ -350,14 +463,16 @@ enum status timestamp_from_text(struct bytes text, int32_t zone_s, int64_t now_u
 {
     struct scan s = {(const char *)text.ptr, (const char *)text.ptr + text.len};
     struct civil c = {0};
+    bool bc;
+    enum offset offset;
     enum status st = ST_OK;
 
     skip_blanks(&s);
     while (s.end > s.p && isspace((unsigned char)s.end[-1]))
         s.end--;
-    if (special(s, zone_s, now_us, out))
+    if (special(s, now_us, out))
         return ST_OK;
-    if (!take_date(&s, &c))
+    if (!take_day_word(&s, zone_s, now_us, &c) && !take_date(&s, &c))
         return bad(text, err);
     if (s.p < s.end && (*s.p == 'T' || *s.p == 't' || *s.p == ' ')) {
         s.p++;
@@ -366,17 +481,24 @@ enum status timestamp_from_text(struct bytes text, int32_t zone_s, int64_t now_u
             return bad(text, err);
     }
     skip_blanks(&s);
-    if (!take_zone(&s, &zone_s))
-        return bad(text, err);
+    offset = take_zone(&s, &zone_s);
+    if (offset == OFFSET_TOO_LARGE)
+        return err_set(err, ST_REJECT, SQLSTATE_INVALID_TIME_ZONE_DISPLACEMENT_VALUE,
+                       "time zone displacement out of range: \"%.*s\"", (int)text.len,
+                       (const char *)text.ptr);
     skip_blanks(&s);
-    if (take_word(&s, "bc"))
-        c.year = 1 - c.year;
-    else
+    bc = take_word(&s, "bc");
+    if (!bc)
         (void)take_word(&s, "ad"); /* the default era, written out */
-    if (s.p != s.end)
+    if (offset == OFFSET_MALFORMED || s.p != s.end)
         return bad(text, err);
-    TRY(check_fields(&c, text, err));
-    TRY(civil_to_timestamp(&c, zone_s, out, err));
+    TRY(check_fields(&c, bc, text, err));
+    if (bc)
+        c.year = 1 - c.year;
+    st = civil_to_timestamp(&c, zone_s, out, NULL);
+    if (st != ST_OK)
+        return err_set(err, st, SQLSTATE_DATETIME_FIELD_OVERFLOW,
+                       "timestamp out of range: \"%.*s\"", (int)text.len, (const char *)text.ptr);
 out:
     return st;
 }
@@ -394,6 +516,6 @@ bool timestamp_zone(const char *name, int32_t *out_zone_s)
     if (s.p == s.end)
         return false;
     if (*s.p == '+' || *s.p == '-')
-        return take_offset(&s, out_zone_s) && s.p == s.end;
+        return take_offset(&s, out_zone_s) == OFFSET_OK && s.p == s.end;
     return false;
 }

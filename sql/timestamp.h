@@ -1,7 +1,7 @@
 /*
  * timestamp.h - points in time as text: PostgreSQL's ISO style, in UTC or a fixed offset.
  *
- * A timestamp is microseconds since the Unix epoch, proleptic Gregorian, 4713 BC to 294247 AD, or one of the
+ * A timestamp is microseconds since the Unix epoch, proleptic Gregorian, 4714 BC to 294246 AD, or one of the
  * infinities. Pure functions; no threads, no clock.
  */
 #ifndef MRD_SQL_TIMESTAMP_H
@@ -20,7 +20,7 @@
 #define TIMESTAMP_PG_EPOCH_US INT64_C(946684800000000)
 /* First and last microsecond that a finite timestamp may have. */
 #define TIMESTAMP_MIN INT64_C(-210866803200000000)
-#define TIMESTAMP_MAX (INT64_MAX - 1)
+#define TIMESTAMP_MAX INT64_C(9223371244799999999) /* 294246-12-31: days of room for zones */
 
 enum { TIMESTAMP_TEXT_MAX = 64 };
 
@@ -44,7 +44,7 @@ int civil_day_of_year(const struct civil *c); /* 1.. */
 int civil_iso_week(const struct civil *c, int64_t *out_year);
 
 /* Text in: ISO dates and times, with or without zone, 'now', 'today', 'epoch', 'infinity' ... `zone_s` is the
- * session's zone, for text without one. 22007, 22008, 22009 as 22023. */
+ * session's zone, for text without one. 22007, 22008, 22009. */
 enum status timestamp_from_text(struct bytes text, int32_t zone_s, int64_t now_us, int64_t *out,
                                 struct err *err) MRD_CHECKED;
 /* "2024-02-29 12:00:00.5+00"; returns the length. */

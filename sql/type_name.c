@@ -54,13 +54,13 @@ static enum status numeric_mod_of(const struct type_name *name, int32_t *out, st
                       NUMERIC_PRECISION_MAX);
         return err_position(err, name->pos);
     }
-    if (scale < 0 || scale > precision) {
+    if (scale < -NUMERIC_PRECISION_MAX || scale > NUMERIC_PRECISION_MAX) {
         (void)err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
-                      "NUMERIC scale %lld must be between 0 and precision %lld", (long long)scale,
-                      (long long)precision);
+                      "NUMERIC scale %lld must be between %d and %d", (long long)scale,
+                      -NUMERIC_PRECISION_MAX, NUMERIC_PRECISION_MAX);
         return err_position(err, name->pos);
     }
-    *out = (int32_t)(precision << 16 | scale) + TYPMOD_HEADER;
+    *out = (int32_t)(precision << 16 | (scale & 0x7ff)) + TYPMOD_HEADER;
     return ST_OK;
 }
 
@@ -150,6 +150,7 @@ const char *type_name_format(enum sql_type type, int32_t typmod, struct arena *m
     if (typmod >= TYPMOD_HEADER && (type == TYPE_VARCHAR || type == TYPE_BPCHAR))
         return arena_printf(mem, "%s(%d)", type_info(type)->name, m);
     if (typmod >= TYPMOD_HEADER && type == TYPE_NUMERIC)
-        return arena_printf(mem, "numeric(%d,%d)", m >> 16 & 0xffff, m & 0xffff);
+        return arena_printf(mem, "numeric(%d,%d)", type_numeric_precision(typmod),
+                            type_numeric_scale(typmod));
     return type_info(type)->name;
 }
