@@ -196,11 +196,19 @@ bool key_get_bool(struct rd *r, enum key_dir dir)
 struct bytes key_get_bytes(struct rd *r, enum key_dir dir, struct arena *mem)
 {
     uint8_t x = flip(dir);
+    const uint8_t *zero;
     uint8_t *out;
     size_t n = 0;
 
     if (!take_tag(r))
         return bytes_of(NULL, 0);
+    zero = dir == KEY_ASC ? memchr(r->ptr, 0, rd_left(r)) : NULL;
+    if (zero != NULL && zero + 1 < r->end && zero[1] == END_MARK) {
+        struct bytes plain = bytes_of(r->ptr, (size_t)(zero - r->ptr));
+
+        r->ptr = zero + 2;
+        return plain;
+    }
     out = arena_alloc(mem, rd_left(r));
     for (;;) {
         uint8_t c = rd_u8(r) ^ x;

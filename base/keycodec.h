@@ -36,6 +36,7 @@ bool key_get_null(struct rd *r, enum key_dir dir);
 bool key_get_bool(struct rd *r, enum key_dir dir);
 int64_t key_get_int(struct rd *r, enum key_dir dir);
 double key_get_double(struct rd *r, enum key_dir dir);
+/* Points into the input where nothing is escaped there, otherwise into mem. */
 struct bytes key_get_bytes(struct rd *r, enum key_dir dir, struct arena *mem);
 
 /* The smallest key above every key that begins with b's content: b is changed in place. False if

@@ -229,25 +229,40 @@ static enum status next_entry(struct node *n, struct bytes *out_key, struct byte
     }
 }
 
+/* The key of the row behind an entry, into the pool's buffer. */
+static enum status row_key_of_entry(struct node *n, struct bytes entry, struct bytes value,
+                                    struct datum *slots, struct err *err)
+{
+    const struct table *t = n->plan->scan.rte->table;
+    struct buf *key = &n->run->o.pool->key;
+    enum status st = row_entry_pk(t, n->plan->scan.index, entry, n->row_mem, key, err);
+
+    if (st != ST_NOTFOUND)
+        return st;
+    st = row_decode(t, n->plan->scan.index, entry, value, n->plan->scan.entry_want, slots,
+                    n->row_mem, err);
+    buf_reset(key);
+    return st == ST_OK ? row_key(key, t, &t->indexes[0], slots, err) : st;
+}
+
 /* From an index entry to its row. */
-static enum status fetch_row(struct node *n, struct datum *slots, struct err *err)
+static enum status fetch_row(struct node *n, struct bytes entry, struct bytes entry_value,
+                             struct datum *slots, struct err *err)
 {
     const struct rte *r = n->plan->scan.rte;
     const struct table *t = r->table;
-    struct buf *key = &n->run->o.pool->key;
-    struct bytes value, kept;
+    struct bytes key, value;
     enum status st = ST_OK;
 
-    buf_reset(key);
-    TRY(row_key(key, t, &t->indexes[0], slots, err));
-    kept = arena_copy(n->row_mem, buf_bytes(key));
-    st = txn_get(n->run->o.txn, kept, lock_of(n), n->row_mem, &value, NULL, err);
+    TRY(row_key_of_entry(n, entry, entry_value, slots, err));
+    key = arena_copy(n->row_mem, buf_bytes(&n->run->o.pool->key));
+    st = txn_get(n->run->o.txn, key, lock_of(n), n->row_mem, &value, NULL, err);
     if (st == ST_NOTFOUND)
         return err_set(err, ST_REJECT, SQLSTATE_DATA_CORRUPTED,
                        "index \"%s\" has an entry without a row in table \"%s\"",
                        n->plan->scan.index->name, t->name);
     if (st == ST_OK)
-        st = row_decode(t, &t->indexes[0], kept, value, r->want, slots, n->row_mem, err);
+        st = row_decode(t, &t->indexes[0], key, value, r->want, slots, n->row_mem, err);
 out:
     return st;
 }
@@ -269,10 +284,11 @@ enum status scan_next(struct node *n, struct err *err)
         arena_reset(n->row_mem);
         TRY(run_check(n->run, err));
         TRY(next_entry(n, &key, &value, err));
-        TRY(row_decode(r->table, p->scan.index, key, value, p->scan.entry_want, slots, n->row_mem,
-                       err));
-        if (!p->scan.index->primary && !p->scan.index_only)
-            TRY(fetch_row(n, slots, err));
+        if (p->scan.index->primary || p->scan.index_only)
+            TRY(row_decode(r->table, p->scan.index, key, value, p->scan.entry_want, slots,
+                           n->row_mem, err));
+        else
+            TRY(fetch_row(n, key, value, slots, err));
         TRY(bx_all_true(p->filter, p->n_filter, &ev, &pass, err));
     }
 out:

@@ -296,6 +296,17 @@ static enum status damaged(struct err *err, const struct table *t, const char *w
     return err_set(err, ST_REJECT, SQLSTATE_DATA_CORRUPTED, "table \"%s\": %s", t->name, what);
 }
 
+/* Nearly all varints of a row are one byte. */
+static inline uint64_t varint(struct rd *r)
+{
+    return r->ptr < r->end && *r->ptr < 0x80 ? *r->ptr++ : rd_varint(r);
+}
+
+static inline struct bytes content(struct rd *r)
+{
+    return rd_raw(r, (size_t)varint(r));
+}
+
 /* Reads one field's content; the column's type says what it must be. */
 static enum status get_field(struct rd *r, unsigned kind, const struct table *t,
                              const struct column *c, struct datum *out, struct arena *mem,
@@ -309,7 +320,7 @@ static enum status get_field(struct rd *r, unsigned kind, const struct table *t,
     *out = datum_null(c->type);
     out->null = false;
     if (kind == FIELD_INT) {
-        bits = rd_varint(r);
+        bits = varint(r);
         bits = (bits >> 1) ^ (~(bits & 1) + 1);
         if (c->type == TYPE_BOOL)
             out->b = bits != 0;
@@ -319,7 +330,7 @@ static enum status get_field(struct rd *r, unsigned kind, const struct table *t,
         bits = rd_u64(r);
         memcpy(&out->d, &bits, sizeof bits);
     } else {
-        s = rd_bytes(r);
+        s = content(r);
         if (r->bad)
             return damaged(err, t, "a row is cut short");
         if (c->type == TYPE_NUMERIC)
@@ -332,11 +343,11 @@ static enum status get_field(struct rd *r, unsigned kind, const struct table *t,
 static bool skip_field(struct rd *r, unsigned kind)
 {
     if (kind == FIELD_INT)
-        (void)rd_varint(r);
+        (void)varint(r);
     else if (kind == FIELD_DOUBLE)
         (void)rd_u64(r);
     else if (kind == FIELD_BYTES)
-        (void)rd_bytes(r);
+        (void)content(r);
     else
         return false;
     return !r->bad;
@@ -350,11 +361,11 @@ static enum status decode_value(const struct table *t, struct bytes value, const
     uint8_t format = rd_u8(&r);
     size_t c = 0;
 
-    (void)rd_varint(&r);
+    (void)varint(&r);
     if (r.bad || format != ROW_FORMAT)
         return damaged(err, t, "a row has an unknown format");
     while (rd_left(&r) > 0) {
-        uint64_t tag = rd_varint(&r);
+        uint64_t tag = varint(&r);
         uint64_t id = tag >> FIELD_KIND_BITS;
         unsigned kind = (unsigned)(tag & ((1u << FIELD_KIND_BITS) - 1));
 
@@ -412,4 +423,24 @@ enum status row_decode(const struct table *t, const struct index *ix, struct byt
     TRY(decode_value(t, value, want, slots, mem, err));
 out:
     return st;
+}
+
+enum status row_entry_pk(const struct table *t, const struct index *ix, struct bytes entry,
+                         struct arena *mem, struct buf *out, struct err *err)
+{
+    struct rd r = rd_of(entry);
+    struct datum v;
+
+    for (int i = 0; i < 3; i++)
+        (void)key_get_id(&r);
+    for (size_t i = 0; i < ix->n_parts; i++)
+        get_part(&r, t->columns[ix->parts[i].column].type, ix->parts[i].dir, &v, mem);
+    if (r.bad)
+        return damaged(err, t, "a key is malformed");
+    if (rd_left(&r) == 0)
+        return ST_NOTFOUND;
+    buf_reset(out);
+    row_put_prefix(out, t->id, t->indexes[0].id);
+    buf_put(out, r.ptr, rd_left(&r));
+    return ST_OK;
 }

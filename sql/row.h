@@ -38,6 +38,10 @@ void row_value(struct buf *out, const struct table *t, const struct index *ix,
 enum status row_decode(const struct table *t, const struct index *ix, struct bytes key,
                        struct bytes value, const bool *want, struct datum *slots, struct arena *mem,
                        struct err *err) MRD_CHECKED;
+/* The key of the row that an entry of a secondary index belongs to, without decoding it. ST_NOTFOUND: the key
+ * does not hold it, the entry's value does. */
+enum status row_entry_pk(const struct table *t, const struct index *ix, struct bytes entry,
+                         struct arena *mem, struct buf *out, struct err *err) MRD_CHECKED;
 /* True if an entry of ix holds the column. */
 bool row_index_covers(const struct table *t, const struct index *ix, uint16_t column);
 

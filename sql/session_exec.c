@@ -256,6 +256,9 @@ out:
     /* An error tells what was read, as rows do. */
     if (st == ST_REJECT && s->txn != NULL && txn_answer(s->txn, NULL) != ST_OK)
         st = ST_REJECT;
+    /* A long statement must not commit under a lease that has run out. */
+    if (a->own && st == ST_OK)
+        st = session_renew(s, err);
     if (a->own && st == ST_OK)
         st = session_commit(s, err);
     else if (a->own)
