@@ -589,10 +589,3 @@ enum status txn_schema_change(struct txn *t, struct err *err)
     t->schema_change = true;
     return ST_OK;
 }
-
-/* Nothing here ever waits. */
-void txn_set_deadline(struct txn *t, int64_t deadline_mono_ns)
-{
-    (void)t;
-    (void)deadline_mono_ns;
-}
