@@ -39,7 +39,7 @@ enum {
 
 struct engine_options {
     const char *dir;         /* made if missing */
-    uint64_t cache_bytes;    /* 0: 64 MiB; below 32 MiB a busy store may need its lookaside */
+    uint64_t cache_bytes;    /* 0: 64 MiB; below 32 MiB is ST_REJECT 22023 */
     uint64_t log_file_bytes; /* 0: 16 MiB */
     bool
         fault_nosync; /* test builds: commits with ENGINE_SYNC do not sync (the power-loss test must catch it) */

@@ -17,33 +17,42 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <wiredtiger.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "storage/engine_int.h"
 
 enum {
     FORMAT_VERSION = 1,
     WRITERS_MAX = 8,
     SESSIONS_INTERNAL = 64, /* the library's own, generously */
-    CONFLICT_RETRIES = 1000
+    CONFLICT_RETRIES = 1000,
+    CACHE_MIB_MIN = 32
 };
+#define LOOK_NS          (5 * NS_PER_MS)
+#define SNAPSHOT_WAIT_NS (200 * NS_PER_MS)
 _Static_assert(ENGINE_SESSIONS_MAX == 64, "the free sessions of a pool are the bits of a word");
 
 #define MIB ((uint64_t)1 << 20)
 
 /* Values never become overflow items; keys do above 3 KiB, and then only as separators. */
-#define PAGES       "leaf_page_max=16KB,leaf_key_max=16KB,leaf_value_max=64MB,internal_page_max=32KB"
-#define LOG_CONFIG  "key_format=u,value_format=u," PAGES
+#define PAGES      "leaf_page_max=16KB,leaf_key_max=16KB,leaf_value_max=64MB,internal_page_max=32KB"
+#define LOG_CONFIG "key_format=u,value_format=u," PAGES
 /* No prefix compression: making keys of it again cost 8% of all CPU under a write load. */
 #define DATA_CONFIG "key_format=u,value_format=u,log=(enabled=false)," PAGES
 
-/* A dirty page is written by the next checkpoint, many versions at once, not by eviction after a few of them: with the
- * library's own thresholds (5% and 20% dirty) random writes spent more on eviction than on all else. */
-#define EVICTION                                                                                   \
-    "eviction=(threads_min=1,threads_max=2),eviction_dirty_target=60,eviction_dirty_trigger=80,"   \
-    "eviction_target=80,eviction_trigger=95"
+/* Per cent of the cache that is dirty. A dirty page is written by the next checkpoint, many versions at once, not by
+ * eviction after a few of them: with the library's own marks (5 and 20) random writes spent more on eviction than on
+ * all else. */
+enum {
+    DIRTY_TARGET = 60,  /* eviction begins to write, in threads of its own */
+    DIRTY_TIGHT = 65,   /* writers let old snapshots end first (make_room) */
+    DIRTY_TRIGGER = 90, /* whoever comes must evict */
+    EVICTION_THREADS_MAX = 2
+};
 
 static const char *const uris[ENGINE_TABLES] = {"table:log", "table:data"};
 static const char *const configs[ENGINE_TABLES] = {LOG_CONFIG, DATA_CONFIG};
@@ -57,6 +66,7 @@ struct wt_session {
     WT_CURSOR *at; /* the table's cursor that `cursor` moves */
     bool
         has_delivered; /* a row of this snapshot: it cannot be exchanged for a later one unnoticed */
+    _Atomic uint64_t n_turns; /* odd: holds a snapshot */
     WT_SESSION *session;
     WT_CURSOR *tables[ENGINE_TABLES];
 };
@@ -78,8 +88,13 @@ struct wt_engine {
     struct pool readers; /* one for each open cursor */
     struct pool
         writers; /* for commits, which wait for nothing: a thread with a cursor open can commit */
-    pthread_mutex_t upkeep_mu; /* guards upkeep: opening, checkpoints and statistics */
+    pthread_mutex_t upkeep_mu; /* guards upkeep: opening and checkpoints */
     WT_SESSION *upkeep;
+    uint64_t cache_bytes;
+    pthread_mutex_t look_mu; /* guards statistics */
+    WT_CURSOR *statistics;
+    _Atomic int64_t look_at_ns; /* when to look at the cache again */
+    atomic_bool is_tight;
     atomic_ullong syncs, checkpoints;
 };
 
@@ -233,14 +248,73 @@ static enum status retry_batch(struct wt_session *s, const struct engine_batch *
     return ret == 0 ? ST_OK : wt_raise(ret, "commit", err);
 }
 
+/* -- room in the cache --
+ * What a snapshot may still have to see cannot leave the cache but by way of the lookaside, to which the
+ * engine turns once its dirty share is half way from target to trigger. A reader that got no processor may
+ * hold its snapshot for long; so when the cache grows tight, writers let those end that stand open. */
+
+static uint64_t statistic(WT_CURSOR *c, int which)
+{
+    const char *name, *text;
+    uint64_t value = 0;
+
+    c->set_key(c, which);
+    if (c->search(c) != 0 || c->get_value(c, &name, &text, &value) != 0)
+        return 0;
+    return value;
+}
+
+static void look_at_cache(struct wt_engine *e, int64_t now)
+{
+    uint64_t dirty;
+
+    if (pthread_mutex_trylock(&e->look_mu) != 0)
+        return; /* somebody is looking */
+    atomic_store_explicit(&e->look_at_ns, now + LOOK_NS, memory_order_relaxed);
+    if (e->statistics->reset(e->statistics) == 0) { /* gathers anew */
+        dirty = statistic(e->statistics, WT_STAT_CONN_CACHE_BYTES_DIRTY);
+        atomic_store_explicit(&e->is_tight, dirty > e->cache_bytes * DIRTY_TIGHT / 100,
+                              memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&e->look_mu);
+}
+
+/* Until every snapshot that is open now has ended, or the time is up: its holder may be waiting for us. */
+static void let_snapshots_end(struct wt_engine *e, int64_t now)
+{
+    const struct timespec pause = {.tv_nsec = NS_PER_MS / 10};
+
+    for (int i = 0; i < ENGINE_SESSIONS_MAX; i++) {
+        const struct wt_session *s = &e->readers.sessions[i];
+        uint64_t turn = atomic_load(&s->n_turns);
+
+        while (turn % 2 == 1 && atomic_load(&s->n_turns) == turn &&
+               mono_now() < now + SNAPSHOT_WAIT_NS)
+            nanosleep(&pause, NULL);
+    }
+}
+
+static void make_room(struct wt_engine *e)
+{
+    int64_t now = mono_now();
+
+    if (now >= atomic_load_explicit(&e->look_at_ns, memory_order_relaxed))
+        look_at_cache(e, now);
+    if (atomic_load_explicit(&e->is_tight, memory_order_relaxed))
+        let_snapshots_end(e, now);
+}
+
 static enum status wt_apply(struct engine *base, const struct engine_batch *batch,
                             enum engine_sync sync, struct err *err)
 {
     struct wt_engine *e = wt(base);
-    struct wt_session *s = pool_take(&e->writers);
+    struct wt_session *s;
     bool syncs = sync == ENGINE_SYNC && !FAULT(base->faults, "engine.nosync");
     enum status st;
 
+    if (batch->touches[ENGINE_DATA])
+        make_room(e);
+    s = pool_take(&e->writers);
     TRY(ready(e, s, err));
     if (batch->ops.len > 0)
         TRY(retry_batch(s, batch, syncs ? "sync=on" : "sync=off", err));
@@ -347,6 +421,7 @@ static enum status wt_cursor_open(struct engine *base, enum engine_table t,
         st = wt_raise(ret, "begin", err);
         goto out;
     }
+    atomic_fetch_add(&s->n_turns, 1);
     s->at = s->tables[t];
     s->has_delivered = false;
     s->cursor.e = base;
@@ -369,6 +444,7 @@ static void wt_cursor_close(struct engine_cursor *c)
     struct wt_session *s = wt_cursor(c);
 
     (void)s->session->rollback_transaction(s->session, NULL); /* a read has nothing to lose */
+    atomic_fetch_add(&s->n_turns, 1);
     pool_give(&wt(c->e)->readers, s);
 }
 
@@ -439,32 +515,20 @@ static enum status wt_checkpoint(struct engine *base, struct err *err)
     return ST_OK;
 }
 
-static uint64_t statistic(WT_CURSOR *c, int which)
-{
-    const char *name, *text;
-    uint64_t value = 0;
-
-    c->set_key(c, which);
-    if (c->search(c) != 0 || c->get_value(c, &name, &text, &value) != 0)
-        return 0;
-    return value;
-}
-
 static void wt_stats(struct engine *base, struct engine_stats *out)
 {
     struct wt_engine *e = wt(base);
-    WT_CURSOR *c = NULL;
+    WT_CURSOR *c = e->statistics;
 
     out->syncs = atomic_load_explicit(&e->syncs, memory_order_relaxed);
     out->checkpoints = atomic_load_explicit(&e->checkpoints, memory_order_relaxed);
-    pthread_mutex_lock(&e->upkeep_mu);
-    if (e->upkeep->open_cursor(e->upkeep, "statistics:", NULL, "statistics=(fast)", &c) == 0) {
+    pthread_mutex_lock(&e->look_mu);
+    if (c->reset(c) == 0) { /* gathers anew */
         out->lookaside_inserts = statistic(c, WT_STAT_CONN_CACHE_LOOKASIDE_INSERT);
         out->cache_bytes = statistic(c, WT_STAT_CONN_CACHE_BYTES_INUSE);
         out->log_bytes = statistic(c, WT_STAT_CONN_LOG_BYTES_WRITTEN);
-        (void)c->close(c); /* holds nothing */
     }
-    pthread_mutex_unlock(&e->upkeep_mu);
+    pthread_mutex_unlock(&e->look_mu);
 }
 
 /* Closing the connection closes its sessions and cursors, and checkpoints unless it has panicked. */
@@ -478,6 +542,7 @@ static void wt_close(struct engine *base)
     pool_fini(&e->readers);
     pool_fini(&e->writers);
     pthread_mutex_destroy(&e->upkeep_mu);
+    pthread_mutex_destroy(&e->look_mu);
     free(e);
 }
 
@@ -539,21 +604,40 @@ static enum status open_connection(struct wt_engine *e, const struct engine_opti
                                    struct err *err)
 {
     char config[512];
-    uint64_t cache = o->cache_bytes != 0 ? o->cache_bytes : 64 * MIB;
     uint64_t log_file = o->log_file_bytes != 0 ? o->log_file_bytes : 16 * MIB;
     int ret;
 
+    if (e->cache_bytes < CACHE_MIB_MIN * MIB)
+        return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
+                       "a cache of %" PRIu64 " bytes is below the least, %d MiB", e->cache_bytes,
+                       CACHE_MIB_MIN);
     /* With method=none a sync commit writes to the kernel and stops there: what fault_nosync is for. */
     ret = snprintf(config, sizeof config,
                    "create,config_base=false,cache_size=%" PRIu64 ",session_max=%d,"
                    "log=(enabled=true,archive=true,file_max=%" PRIu64 "),"
                    "transaction_sync=(enabled=false,method=%s),mmap=false,"
-                   EVICTION ",statistics=(fast)",
-                   cache, ENGINE_SESSIONS_MAX + WRITERS_MAX + SESSIONS_INTERNAL, log_file,
-                   o->fault_nosync ? "none" : "fsync");
+                   "eviction=(threads_min=1,threads_max=%d),eviction_dirty_target=%d,"
+                   "eviction_dirty_trigger=%d,statistics=(fast)",
+                   e->cache_bytes, ENGINE_SESSIONS_MAX + WRITERS_MAX + SESSIONS_INTERNAL, log_file,
+                   o->fault_nosync ? "none" : "fsync", EVICTION_THREADS_MAX, DIRTY_TARGET,
+                   DIRTY_TRIGGER);
     ASSERT(ret > 0 && (size_t)ret < sizeof config);
     ret = wiredtiger_open(o->dir, &e->events, config, &e->conn);
     return ret == 0 ? ST_OK : wt_raise(ret, o->dir, err);
+}
+
+static enum status open_statistics(struct wt_engine *e, struct err *err)
+{
+    WT_SESSION *ws;
+    enum status st;
+    int ret;
+
+    TRY(open_session(e, &ws, err));
+    ret = ws->open_cursor(ws, "statistics:", NULL, "statistics=(fast)", &e->statistics);
+    if (ret != 0)
+        st = wt_raise(ret, "statistics", err);
+out:
+    return st;
 }
 
 static enum status read_format(WT_CURSOR *meta, uint32_t *out, struct err *err)
@@ -638,14 +722,17 @@ enum status engine_wt_open(const struct engine_options *opts, struct engine **ou
     e->base.ops = &wt_ops;
     e->base.faults = opts->faults;
     e->log = opts->log;
+    e->cache_bytes = opts->cache_bytes != 0 ? opts->cache_bytes : 64 * MIB;
     e->events.handle_error = on_error;
     e->events.handle_message = on_message;
     pool_init(&e->readers, ENGINE_SESSIONS_MAX);
     pool_init(&e->writers, WRITERS_MAX);
     pthread_mutex_init(&e->upkeep_mu, NULL);
+    pthread_mutex_init(&e->look_mu, NULL);
     TRY(make_dir(opts->dir, err));
     TRY(open_connection(e, opts, err));
     TRY(open_session(e, &e->upkeep, err));
+    TRY(open_statistics(e, err));
     TRY(open_tables(e, err));
     TRY(ready(e, &e->readers.sessions[0],
               err)); /* a table that is gone shows here, not at the first read */

@@ -279,6 +279,16 @@ static void store_open_twice_is_refused(void **state)
     engine_close(first);
 }
 
+static void cache_too_small_is_refused(void **state)
+{
+    struct engine_options opts = {.dir = *state, .cache_bytes = (32 << 20) - 1};
+    struct engine *e;
+    struct err err;
+
+    assert_int_equal(engine_wt_open(&opts, &e, &err), ST_REJECT);
+    assert_string_equal(err.sqlstate, SQLSTATE_INVALID_PARAMETER_VALUE);
+}
+
 /* -- churn: a cache that is too small, writes, slices of reads and checkpoints together -- */
 
 struct churn {
@@ -321,19 +331,34 @@ static void *scan_again_and_again(void *arg)
     return NULL;
 }
 
+static void *checkpoint_again_and_again(void *arg)
+{
+    struct churn *c = arg;
+
+    while (!atomic_load(&c->stop)) {
+        if (engine_checkpoint(c->e, NULL) != ST_OK)
+            abort();
+        usleep(100 * 1000); /* a load, not a wait: without a pause it would be the only one */
+    }
+    return NULL;
+}
+
+/* The smallest cache there is. On a busy machine a reader may lose the processor in the middle of a slice,
+ * and writers that did not wait for it would fill the cache with what its snapshot keeps there. */
 static void churn_beyond_the_cache_leaves_lookaside_alone(void **state)
 {
     struct engine_options opts = {.dir = *state, .cache_bytes = 32 << 20};
     struct churn churn = {0};
     struct engine_stats stats;
     struct rng rng;
-    pthread_t reader;
+    pthread_t reader, checkpointer;
     uint8_t filler[1000] = {0};
 
     rng_seed(&rng, 3);
     assert_int_equal(engine_wt_open(&opts, &churn.e, NULL), ST_OK);
     pthread_create(&reader, NULL, scan_again_and_again, &churn);
-    for (int n = 0; n < 2500; n++) { /* some 50 MB */
+    pthread_create(&checkpointer, NULL, checkpoint_again_and_again, &churn);
+    for (int n = 0; n < 2000; n++) { /* some 40 MB */
         struct engine_txn *x;
 
         assert_int_equal(engine_begin(churn.e, &x, NULL), ST_OK);
@@ -346,11 +371,10 @@ static void churn_beyond_the_cache_leaves_lookaside_alone(void **state)
                 ST_OK);
         }
         assert_int_equal(engine_commit(x, ENGINE_NOSYNC, NULL), ST_OK);
-        if (n % 300 == 299)
-            assert_int_equal(engine_checkpoint(churn.e, NULL), ST_OK);
     }
     atomic_store(&churn.stop, true);
     pthread_join(reader, NULL);
+    pthread_join(checkpointer, NULL);
     engine_stats(churn.e, &stats);
     assert_int_equal(stats.lookaside_inserts, 0);
     assert_true(stats.cache_bytes > 0); /* statistics are on at all */
@@ -367,6 +391,7 @@ int main(int argc, char **argv)
         TEST(format_unknown_is_refused),
         TEST(store_damaged_is_refused),
         TEST(store_open_twice_is_refused),
+        TEST(cache_too_small_is_refused),
         TEST(churn_beyond_the_cache_leaves_lookaside_alone),
     };
 
