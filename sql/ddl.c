@@ -266,7 +266,7 @@ static enum status alter_table(const struct ddl_env *env, const struct alter_tab
         }
         ix.columns = columns;
         ix.n_columns = con->columns.n;
-        TRY(ddl_create_index(env, &ix, out_ts, err));
+        TRY(ddl_create_index(env, &ix, true, out_ts, err));
     }
 out:
     return st;
@@ -317,5 +317,5 @@ enum status ddl_run(const struct ddl_env *env, const struct stmt *stmt, tstamp *
     if (stmt->kind == STMT_ALTER_TABLE)
         return alter_table(env, stmt->alter_table, out_ts, err);
     ASSERT(stmt->kind == STMT_CREATE_INDEX);
-    return ddl_create_index(env, stmt->create_index, out_ts, err);
+    return ddl_create_index(env, stmt->create_index, false, out_ts, err);
 }

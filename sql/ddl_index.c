@@ -24,8 +24,15 @@ static enum status at(struct err *err, int pos)
     return err != NULL ? err_position(err, pos) : ST_REJECT;
 }
 
-static const char *default_name(struct change *c, const struct create_index_stmt *s)
+/* What CREATE INDEX and ALTER TABLE ADD UNIQUE ask for. */
+struct request {
+    const struct create_index_stmt *s;
+    bool constraint;
+};
+
+static const char *default_name(struct change *c, const struct request *q)
 {
+    const struct create_index_stmt *s = q->s;
     struct buf name = {0};
     const char *copy;
 
@@ -36,7 +43,7 @@ static const char *default_name(struct change *c, const struct create_index_stmt
         buf_put_u8(&name, '_');
         buf_put(&name, col, strlen(col));
     }
-    buf_put(&name, "_idx", 4);
+    buf_put(&name, q->constraint ? "_key" : "_idx", 4);
     copy = arena_strndup(c->mem, (const char *)name.ptr, name.len);
     buf_fini(&name);
     return free_name(c, copy);
@@ -89,7 +96,8 @@ static enum status check_statement(const struct create_index_stmt *s, struct err
 /* Step 1: write-only. */
 static enum status change_add(struct change *c, const void *arg, struct err *err)
 {
-    const struct create_index_stmt *s = arg;
+    const struct request *q = arg;
+    const struct create_index_stmt *s = q->s;
     const struct table *t = catalog_table(c->catalog, s->table.name);
     struct table *copy;
     struct index *ix;
@@ -116,7 +124,7 @@ static enum status change_add(struct change *c, const void *arg, struct err *err
     *ix =
         (struct index){.id = copy->next_index_id++, .unique = s->unique, .state = INDEX_WRITE_ONLY};
     TRY(index_parts(c, s, t, ix, err));
-    ix->name = s->name != NULL ? s->name : default_name(c, s);
+    ix->name = s->name != NULL ? s->name : default_name(c, q);
     copy->n_indexes++;
     c->table_id = t->id;
     c->index_id = ix->id;
@@ -366,15 +374,16 @@ static enum status fill(const struct ddl_env *env, const struct change *what, st
 }
 
 enum status ddl_create_index(const struct ddl_env *env, const struct create_index_stmt *s,
-                             tstamp *out_ts, struct err *err)
+                             bool constraint, tstamp *out_ts, struct err *err)
 {
+    struct request q = {s, constraint};
     struct change what = {0};
     struct err undo_err;
     tstamp ts;
     enum status st = ST_OK;
 
     TRY(check_statement(s, err));
-    TRY(ddl_change(env, change_add, s, &what, out_ts, err));
+    TRY(ddl_change(env, change_add, &q, &what, out_ts, err));
     if (!what.backfill)
         return ST_OK;
     st = fill(env, &what, err);

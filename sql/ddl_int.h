@@ -37,7 +37,8 @@ enum status put_table(struct change *c, struct table *t, struct err *err) MRD_CH
 /* ddl_create.c */
 enum status ddl_create_table(struct change *c, const void *stmt, struct err *err) MRD_CHECKED;
 /* ddl_index.c: CREATE INDEX and ALTER TABLE ADD UNIQUE, with filling. */
+/* constraint: by ALTER TABLE ADD UNIQUE; it cannot be dropped as an index. */
 enum status ddl_create_index(const struct ddl_env *env, const struct create_index_stmt *s,
-                             tstamp *out_ts, struct err *err) MRD_CHECKED;
+                             bool constraint, tstamp *out_ts, struct err *err) MRD_CHECKED;
 
 #endif

@@ -167,18 +167,52 @@ static struct plan *plan_project(struct planner *p, const struct query *q, struc
     return n;
 }
 
+/* min(x) or max(x) alone: the first row of an index in order of x gives it. */
+static const struct bx_agg *single_extreme(const struct query *q)
+{
+    const struct bx_agg *a = q->n_aggs == 1 ? q->aggs[0] : NULL;
+
+    if (!q->grouped || q->n_group_keys > 0 || q->n_rtes != 1 || a == NULL ||
+        !a->agg->first_of_type || a->filter != NULL || a->n_args != 1)
+        return NULL;
+    return a;
+}
+
+static struct plan *first_row(struct planner *p, struct plan *child)
+{
+    struct plan *n = over(p, PLAN_LIMIT, child);
+    struct bx *one = arena_zalloc(p->mem, sizeof *one);
+
+    one->kind = BX_CONST;
+    one->type = TYPE_INT8;
+    one->konst = (struct datum){.type = TYPE_INT8, .i = 1};
+    n->limit.limit = one;
+    n->rows = 1;
+    return n;
+}
+
 static enum status plan_select(struct planner *p, const struct query *q, struct plan **out)
 {
-    struct wanted_order order = {.q = q, .items = q->order, .limited = q->limit != NULL};
+    struct wanted_order order = {
+        .exprs = q->targets, .items = q->order, .limited = q->limit != NULL};
+    const struct bx_agg *extreme = single_extreme(q);
+    struct order_item first = {0};
     struct plan *root;
     bool ordered;
     enum status st;
 
-    if (!q->grouped && !q->distinct)
+    if (extreme != NULL) {
+        first.desc = strcmp(extreme->agg->name, "max") == 0;
+        order =
+            (struct wanted_order){.exprs = extreme->args, .items = &first, .n = 1, .limited = true};
+    } else if (!q->grouped && !q->distinct) {
         order.n = q->n_order;
+    }
     st = plan_from(p, q, &order, &root, &ordered);
     if (st != ST_OK)
         return st;
+    if (extreme != NULL && ordered)
+        root = first_row(p, root);
     if (q->grouped)
         root = plan_group(p, q, root);
     root = plan_project(p, q, root);
@@ -187,7 +221,7 @@ static enum status plan_select(struct planner *p, const struct query *q, struct 
         root->distinct.out_slot = q->out_slot;
         root->distinct.n = q->n_visible;
     }
-    *out = plan_tail(p, q, root, ordered);
+    *out = plan_tail(p, q, root, ordered && extreme == NULL);
     return ST_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Paths to one table: which index, which part of it, in which direction. */
 #include "base/check.h"
+#include "sql/like.h"
 #include "sql/plan_int.h"
 #include "sql/row.h"
 
@@ -165,6 +166,53 @@ static void find_range(const struct query *q, const struct rte *r, const struct 
     }
 }
 
+static struct bx *text_compare(struct planner *p, enum cmp_op op, struct bx *column,
+                               struct bytes value)
+{
+    struct bx *k = arena_zalloc(p->mem, sizeof *k), *e = arena_zalloc(p->mem, sizeof *e);
+
+    k->kind = BX_CONST;
+    k->type = TYPE_TEXT;
+    k->konst = (struct datum){.type = TYPE_TEXT, .s = value};
+    e->kind = BX_FUNC;
+    e->type = TYPE_BOOL;
+    e->func.func = oper_same_type(op, TYPE_TEXT);
+    e->func.n = 2;
+    e->func.args = arena_alloc(p->mem, 2 * sizeof *e->func.args);
+    e->func.args[0] = column;
+    e->func.args[1] = k;
+    return e;
+}
+
+/* column LIKE 'abc%' lies in ['abc', 'abd'). */
+static void find_prefix(struct planner *p, const struct rte *r, const struct pool *pool, int column,
+                        struct access *a)
+{
+    for (size_t i = 0; i < pool->n && a->low == NULL && a->high == NULL; i++) {
+        const struct bx *e = pool->items[i].e;
+        struct buf end = {0};
+        struct bytes prefix;
+        bool exact;
+
+        if (pool->items[i].used || e->kind != BX_FUNC || e->func.func != func_like(false, false) ||
+            e->func.args[1]->kind != BX_CONST || e->func.args[1]->konst.null ||
+            column_of(r, e->func.args[0]) != column || class_of(r->types[column]) != CLASS_TEXT)
+            continue;
+        prefix = like_prefix(e->func.args[1]->konst.s, '\\', p->mem, &exact);
+        buf_put(&end, prefix.ptr, prefix.len);
+        if (prefix.len > 0 && key_prefix_end(&end)) {
+            a->derived[0] = text_compare(p, CMP_GE, e->func.args[0], prefix);
+            a->derived[1] =
+                text_compare(p, CMP_LT, e->func.args[0], arena_copy(p->mem, buf_bytes(&end)));
+            a->n_derived = 2;
+            a->low = a->derived[0]->func.args[1];
+            a->high = a->derived[1]->func.args[1];
+            a->high_open = true;
+        }
+        buf_fini(&end);
+    }
+}
+
 /* Parts in the order in which entries really stand: a non-unique index goes on with the primary key. */
 static size_t effective_parts(const struct table *t, const struct index *ix, struct index_part *out)
 {
@@ -201,7 +249,7 @@ static bool gives_order(const struct rte *r, const struct wanted_order *order,
         return true;
     for (size_t i = 0; i < order->n; i++) {
         const struct order_item *o = &order->items[i];
-        const struct bx *e = order->q->targets[o->target];
+        const struct bx *e = order->exprs[o->target];
         int column = e->kind == BX_VAR ? column_of(r, e) : -1;
 
         if (column < 0)
@@ -263,9 +311,9 @@ static void rate(const struct rte *r, const struct wanted_order *order, struct a
         a->cost *= 1.3;
 }
 
-static void try_index(const struct query *q, const struct rte *r, const struct index *ix,
-                      const struct pool *pool, uint64_t avail, const struct wanted_order *order,
-                      struct access *a)
+static void try_index(struct planner *p, const struct query *q, const struct rte *r,
+                      const struct index *ix, const struct pool *pool, uint64_t avail,
+                      const struct wanted_order *order, struct access *a)
 {
     size_t product = 1;
 
@@ -277,6 +325,7 @@ static void try_index(const struct query *q, const struct rte *r, const struct i
         if (!find_equality(q, r, pool, avail, ix->parts[i].column, &f, &cond) ||
             (!f.is_null && product * f.n > IN_PRODUCT_MAX)) {
             find_range(q, r, pool, avail, ix->parts[i].column, a);
+            find_prefix(p, r, pool, ix->parts[i].column, a);
             break;
         }
         if (!f.is_null)
@@ -293,13 +342,12 @@ void access_choose(struct planner *p, const struct query *q, unsigned rte, const
 {
     const struct rte *r = q->rtes[rte];
 
-    (void)p;
     for (size_t i = 0; i < r->table->n_indexes; i++) {
         struct access a;
 
         if (r->table->indexes[i].state != INDEX_PUBLIC)
             continue;
-        try_index(q, r, &r->table->indexes[i], pool, avail & ~(UINT64_C(1) << rte), order, &a);
+        try_index(p, q, r, &r->table->indexes[i], pool, avail & ~(UINT64_C(1) << rte), order, &a);
         if (i == 0 || a.cost < out->cost)
             *out = a;
     }
@@ -340,11 +388,13 @@ struct plan *access_plan(struct planner *p, const struct query *q, unsigned rte,
     n->scan.reverse = a->reverse;
     n->scan.lock = r->lock;
     n->scan.entry_want = entry_columns(p, r, a);
-    n->scan.conds = arena_alloc(p->mem, (a->n_used + 1) * sizeof *n->scan.conds);
+    n->scan.conds = arena_alloc(p->mem, (a->n_used + a->n_derived + 1) * sizeof *n->scan.conds);
     for (size_t i = 0; i < a->n_used; i++) {
         n->scan.conds[n->scan.n_conds++] = pool->items[a->used[i]].e;
         pool->items[a->used[i]].used = true;
     }
+    for (size_t i = 0; i < a->n_derived; i++)
+        n->scan.conds[n->scan.n_conds++] = a->derived[i];
     plan_take_filters(p, pool, avail | UINT64_C(1) << rte, n);
     return n;
 }

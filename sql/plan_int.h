@@ -37,7 +37,7 @@ struct pool {
 
 /* ORDER BY of a block, where it is plain columns. */
 struct wanted_order {
-    const struct query *q;
+    struct bx *const *exprs; /* what items[i].target counts */
     const struct order_item *items;
     size_t n; /* 0: nothing is wanted */
     bool limited;
@@ -59,6 +59,8 @@ struct access {
     bool point, index_only, reverse, ordered;
     size_t used[2 * CATALOG_KEY_PARTS_MAX]; /* conditions of the pool that the path answers */
     size_t n_used;
+    struct bx *derived[2]; /* a range that LIKE 'abc%' implies; LIKE itself stays a filter */
+    size_t n_derived;
     double rows, cost;
 };
 /* The cheapest path to a relation when the relations of `avail` are given. */

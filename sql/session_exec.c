@@ -129,6 +129,12 @@ enum status session_enter(struct session *s, struct prepared *p, tstamp age, boo
         *out_own = alone;
     }
     TRY(prepared_plan(s, p, s->catalog, err));
+    /* FOR UPDATE further inside only shows once the statement is bound. */
+    if (*out_own && s->mode == TXN_READ_ONLY && p->bound.locks && s->as_of == 0) {
+        session_rollback(s);
+        TRY(session_begin(s, TXN_READ_WRITE, 0, age, err));
+        TRY(prepared_plan(s, p, s->catalog, err));
+    }
     TRY(check_mode(s, p, err));
     s->touched = true;
 out:

@@ -74,6 +74,23 @@ static void index_unique_with_duplicates_is_taken_out_again(void **state)
     check_index(t);
 }
 
+static void index_of_an_added_constraint_is_kept(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int)", "CREATE TABLE");
+    expect(t, "INSERT INTO w VALUES (1, 1)", "INSERT 0 1");
+    expect(t, "ALTER TABLE w ADD UNIQUE (a)", "ALTER TABLE");
+    expect(t, "INSERT INTO w VALUES (2, 1)",
+           "ERROR 23505 duplicate key value violates unique constraint \"w_a_key\" Key (a)=(1) "
+           "already "
+           "exists.");
+    expect(
+        t, "DROP INDEX w_a_key",
+        "ERROR 2BP01 cannot drop index w_a_key because constraint w_a_key on table w requires it");
+    check_index(t);
+}
+
 static void index_follows_every_write(void **state)
 {
     struct sqltest *t = *state;
@@ -156,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(index_on_rows_is_filled_and_public),
         CASE(index_unique_with_duplicates_is_taken_out_again),
+        CASE(index_of_an_added_constraint_is_kept),
         CASE(index_follows_every_write),
         CASE(index_made_under_writes_misses_nothing),
     };

@@ -123,6 +123,36 @@ static void lists_become_several_points(void **state)
     expect_rows(t, "SELECT count(*) FROM files WHERE ns IN (1, 2) AND parent IN (1, 2)", "50");
 }
 
+static void extreme_of_an_indexed_column_reads_one_row(void **state)
+{
+    struct sqltest *t = *state;
+
+    explain(t, "SELECT max(id) FROM files WHERE ns = 1",
+            "Aggregate\n  ->  Limit\n        ->  Index Scan Backward using files_pkey on files\n"
+            "              Index Cond: (ns = 1)");
+    expect_rows(t, "SELECT max(id), max(id) + 1 FROM files WHERE ns = 1", "49|50");
+    expect_rows(t, "SELECT min(name) FROM files", "f100");
+    expect_rows(t, "SELECT min(size) FROM files", "1");
+    expect_rows(t, "SELECT max(size) FROM files", "9");
+    expect_rows(t, "SELECT max(id) FROM files WHERE ns = 77", "~");
+    expect_rows(t, "SELECT min(id), max(id) FROM files", "0|99");
+}
+
+static void like_with_a_prefix_reads_its_range(void **state)
+{
+    struct sqltest *t = *state;
+
+    explain(
+        t, "SELECT id FROM files WHERE name LIKE 'f10%'",
+        "Index Only Scan using by_name on files\n  Index Cond: ((name >= 'f10'::text) AND (name < "
+        "'f11'::text))\n  Filter: (name ~~ 'f10%'::text)");
+    expect_rows(t, "SELECT count(*) FROM files WHERE name LIKE 'f10%'", "10");
+    expect_rows(t,
+                "SELECT id FROM files WHERE name LIKE 'f1_7' AND ns = 1 AND parent = 1 ORDER BY id",
+                "17\n37");
+    expect_rows(t, "SELECT count(*) FROM files WHERE name LIKE '%9'", "10");
+}
+
 static void limit_stops_the_scan_early(void **state)
 {
     struct sqltest *t = *state;
@@ -201,6 +231,8 @@ int main(void)
         CASE(range_on_the_next_part),
         CASE(descending_index_serves_both_directions_and_nulls),
         CASE(lists_become_several_points),
+        CASE(extreme_of_an_indexed_column_reads_one_row),
+        CASE(like_with_a_prefix_reads_its_range),
         CASE(limit_stops_the_scan_early),
         CASE(join_looks_up_by_index_when_few_rows_ask),
         CASE(join_of_whole_tables_hashes),

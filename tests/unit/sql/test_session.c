@@ -117,6 +117,18 @@ static void several_statements_are_one_transaction(void **state)
     expect(t, "SELECT 1; SELEC 2; SELECT 3", "ERROR 42601 syntax error at or near \"SELEC\" [11]");
 }
 
+static void locking_select_alone_reads_and_locks(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect_rows(t, "SELECT v FROM kv WHERE k = 1 FOR UPDATE", "one");
+    expect_rows(t, "SELECT v FROM (SELECT v FROM kv WHERE k = 2 FOR SHARE) s", "two");
+    expect(t, "SELECT count(*) FROM kv FOR UPDATE",
+           "ERROR 0A000 FOR UPDATE is not allowed with GROUP BY, DISTINCT or set operations");
+    expect(t, "SELECT v FROM kv FOR UPDATE NOWAIT",
+           "ERROR 0A000 NOWAIT and SKIP LOCKED are not supported");
+}
+
 static void schema_change_fails_an_open_block(void **state)
 {
     struct sqltest *t = *state;
@@ -385,6 +397,7 @@ int main(void)
         CASE(block_that_lost_a_race_gets_40001),
         CASE(statement_alone_is_retried_after_40001),
         CASE(several_statements_are_one_transaction),
+        CASE(locking_select_alone_reads_and_locks),
         CASE(schema_change_fails_an_open_block),
         CASE(as_of_sees_rows_and_catalog_of_then),
         CASE(extended_infers_parameters_and_describes),
