@@ -121,8 +121,10 @@ static enum status change_add(struct change *c, const void *arg, struct err *err
                        "a table may have at most %d indexes", CATALOG_INDEXES_MAX);
     copy = table_copy(c, t, 1);
     ix = (struct index *)(uintptr_t)&copy->indexes[copy->n_indexes]; /* our own copy */
-    *ix =
-        (struct index){.id = copy->next_index_id++, .unique = s->unique, .state = INDEX_WRITE_ONLY};
+    *ix = (struct index){.id = copy->next_index_id++,
+                         .unique = s->unique,
+                         .constraint = q->constraint,
+                         .state = INDEX_WRITE_ONLY};
     TRY(index_parts(c, s, t, ix, err));
     ix->name = s->name != NULL ? s->name : default_name(c, q);
     copy->n_indexes++;
