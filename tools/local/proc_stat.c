@@ -81,22 +81,17 @@ static void add_thread(struct proc_usage *u, const char *task)
 {
     char path[352];
     struct proc_kind t = {0}, *k;
-    double exact, ticks;
+    double exact;
 
     (void)snprintf(path, sizeof path, "%s/stat", task);
     if (!read_stat(path, &t))
         return;
     strip_number(t.name);
     exact = exact_cpu_s(task);
-    ticks = t.user_s + t.sys_s;
     k = kind_of(u, t.name);
-    if (exact >= 0) { /* split as the ticks say, by halves if they say nothing */
-        k->user_s += ticks > 0 ? exact * t.user_s / ticks : exact / 2;
-        k->sys_s += ticks > 0 ? exact * t.sys_s / ticks : exact / 2;
-    } else {
-        k->user_s += t.user_s;
-        k->sys_s += t.sys_s;
-    }
+    k->cpu_s += exact >= 0 ? exact : t.user_s + t.sys_s;
+    k->user_s += t.user_s;
+    k->sys_s += t.sys_s;
 }
 
 static void add_threads(struct proc_usage *u, pid_t pid)
@@ -152,17 +147,30 @@ void proc_usage_of(const pid_t *pids, size_t n, struct proc_usage *out)
     }
 }
 
+/* The exact sum, split as the ticks say; by halves if there were none. */
+static void split_exact(struct proc_kind *k)
+{
+    double ticks = k->user_s + k->sys_s;
+    double user = ticks > 0 ? k->user_s / ticks : 0.5;
+
+    k->user_s = k->cpu_s * user;
+    k->sys_s = k->cpu_s - k->user_s;
+}
+
 struct proc_usage proc_usage_since(const struct proc_usage *a, const struct proc_usage *b)
 {
     struct proc_usage d = *a;
 
     d.cpu_s -= b->cpu_s;
-    for (size_t i = 0; i < d.n_kinds; i++)
+    for (size_t i = 0; i < d.n_kinds; i++) {
         for (size_t j = 0; j < b->n_kinds; j++)
             if (strcmp(d.kind[i].name, b->kind[j].name) == 0) {
+                d.kind[i].cpu_s -= b->kind[j].cpu_s;
                 d.kind[i].user_s -= b->kind[j].user_s;
                 d.kind[i].sys_s -= b->kind[j].sys_s;
             }
+        split_exact(&d.kind[i]);
+    }
     return d;
 }
 

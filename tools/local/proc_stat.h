@@ -13,7 +13,9 @@ enum { PROC_KINDS_MAX = 32 };
 /* Threads of one name, of all processes together. "other" is what has ended since. */
 struct proc_kind {
     char name[16];
-    double user_s, sys_s;
+    double cpu_s; /* exact */
+    double user_s,
+        sys_s; /* by the clock's ticks, 10 ms each: proc_usage_since() makes them add up to cpu_s */
 };
 
 struct proc_usage {
