@@ -216,20 +216,21 @@ static int run_plan(const struct bench *b, const struct plan *p)
     return rc;
 }
 
-static void describe_setting(struct bench *b, int n_nodes, const char *lease)
+static void describe_setting(struct bench *b, int n_nodes, const char *lease, const char *place)
 {
     char source[64], bound[32];
 
-    local_cluster_info(b->where, "TIME", "source", source, sizeof source);
-    local_cluster_info(b->where, "TIME", "bound", bound, sizeof bound);
+    local_cluster_info(b->where[0], "TIME", "source", source, sizeof source);
+    local_cluster_info(b->where[0], "TIME", "bound", bound, sizeof bound);
     if (*source == '\0') /* another server: what it promises is not ours to say */
         (void)snprintf(b->setting, sizeof b->setting,
                        "the server names no clock; what is durable is as it was configured");
     else
         (void)snprintf(
             b->setting, sizeof b->setting,
-            "%d replicas, every commit synced by a majority; clock %s, bound %s; lease %s", n_nodes,
-            source, *bound == '\0' ? "?" : bound, lease);
+            "%d replicas, every commit synced by a majority; clock %s, bound %s; lease %s; "
+            "clients on %s",
+            n_nodes, source, *bound == '\0' ? "?" : bound, lease, place);
 }
 
 static int bench_cluster(struct bench *b, const struct plan *p, bool load)
@@ -245,10 +246,11 @@ static int bench_where(struct bench *b, const struct bench_flags *f, const struc
     const char *pids = f->pids;
     char word[32];
 
-    (void)snprintf(b->where, sizeof b->where, "%s", f->where);
+    (void)snprintf(b->where[0], sizeof b->where[0], "%s", f->where);
+    b->n_where = 1;
     while (pids != NULL && b->n_pids < BENCH_PIDS_MAX && next_word(&pids, word, sizeof word))
         b->pids[b->n_pids++] = (pid_t)strtol(word, NULL, 10);
-    describe_setting(b, (int)b->n_pids, "as the servers were told");
+    describe_setting(b, (int)b->n_pids, "as the servers were told", "the URL's node");
     return bench_cluster(b, p, !f->no_load);
 }
 
@@ -268,12 +270,12 @@ static int bench_started(struct bench *b, const struct bench_flags *f, const str
     }
     TRY(local_cluster_wait_writable(lc, READY_MS, &err));
     leader = local_cluster_leader(lc);
-    if (f->spread || leader == 0)
-        local_cluster_where(lc, 1, b->where, sizeof b->where);
-    else
-        local_cluster_where_node(lc, leader, b->where, sizeof b->where);
+    b->n_where = f->spread || leader == 0 ? (size_t)f->n_nodes : 1;
+    for (size_t i = 0; i < b->n_where; i++)
+        local_cluster_where_node(lc, b->n_where == 1 ? leader : (int)i + 1, b->where[i],
+                                 sizeof b->where[i]);
     b->disk_path = local_cluster_dir(lc);
-    describe_setting(b, f->n_nodes, f->lease);
+    describe_setting(b, f->n_nodes, f->lease, b->n_where == 1 ? "the leader's node" : "all nodes");
     rc = bench_cluster(b, p, !f->no_load);
 out:
     if (st != ST_OK)

@@ -14,10 +14,18 @@
 
 enum bench_op { BENCH_UPSERT, BENCH_GET, BENCH_OPS };
 enum bench_keys { BENCH_UNIFORM, BENCH_ZIPFIAN, BENCH_DISTRIBUTIONS };
-enum { BENCH_WHERE_MAX = 512, BENCH_CLIENTS_MAX = 1024, BENCH_LIST_MAX = 16, BENCH_PIDS_MAX = 64 };
+enum {
+    BENCH_NODES_MAX = 9,
+    BENCH_WHERE_MAX = 512,
+    BENCH_CLIENTS_MAX = 1024,
+    BENCH_LIST_MAX = 16,
+    BENCH_PIDS_MAX = 64
+};
 
 struct bench {
-    char where[BENCH_WHERE_MAX];
+    char where[BENCH_NODES_MAX]
+              [BENCH_WHERE_MAX]; /* client i connects to the i-th, round and round */
+    size_t n_where;
     int64_t n_keys;
     int value_len;
     double seconds, warmup_s;

@@ -29,6 +29,7 @@ struct crowd {
 
 struct client {
     struct crowd *crowd;
+    size_t number;
     pthread_t thread;
     struct mrd_conn *conn;
     struct mrd_stmt *stmt;
@@ -55,9 +56,10 @@ static bool client_connect(struct client *cl)
                          "EXCLUDED.v",
         [BENCH_GET] = "SELECT v FROM kv WHERE k = $1",
     };
+    const struct bench *b = cl->crowd->b;
     struct mrd_error err = {0};
 
-    if (mrd_connect(cl->crowd->b->where, &cl->conn, &err) != MRD_OK) {
+    if (mrd_connect(b->where[cl->number % b->n_where], &cl->conn, &err) != MRD_OK) {
         remember_error(cl, err.message);
         return false;
     }
@@ -154,6 +156,7 @@ static bool start_clients(struct crowd *cr, struct client *clients, int n)
         struct client *cl = &clients[made];
 
         cl->crowd = cr;
+        cl->number = (size_t)made;
         cl->latency = xcalloc(1, sizeof *cl->latency);
         rng_seed(&cl->rng, 1000 + (uint64_t)made);
         memset(cl->value, 'v', (size_t)cr->b->value_len);
@@ -202,7 +205,7 @@ static int64_t log_syncs(const struct bench *b)
     struct mrd_rows *rows = NULL;
     int64_t n = -1;
 
-    if (mrd_connect(b->where, &c, NULL) != MRD_OK)
+    if (mrd_connect(b->where[0], &c, NULL) != MRD_OK)
         return -1;
     if (mrd_query(c, "SHOW CLUSTER METRICS", &rows) == MRD_OK)
         while (mrd_next(rows) == MRD_OK)
@@ -300,7 +303,7 @@ bool kv_load(const struct bench *b)
     char value[VALUE_MAX + 1];
     bool ok = true;
 
-    if (mrd_connect(b->where, &c, &err) != MRD_OK) {
+    if (mrd_connect(b->where[0], &c, &err) != MRD_OK) {
         (void)fprintf(stderr, "bench: %s\n", err.message);
         return false;
     }
