@@ -14,6 +14,7 @@
 
 enum {
     CHUNK_ROWS = 500,
+    CHUNK_ROWS_MIN = 4,
     CHUNK_BYTES = 2 * 1024 * 1024,
     CHUNK_TRIES = 100,
     CHUNK_RETRY_NS = 2 * NS_PER_MS
@@ -195,6 +196,7 @@ struct filling {
     const struct change *fill;
     struct buf resume; /* first key of the next chunk */
     struct buf end;
+    int chunk_rows; /* halved after a conflict: a small chunk gets through between writers */
     bool done;
 };
 
@@ -276,9 +278,9 @@ static enum status fill_rows(struct filling *f, struct chunk *k, struct buf *out
                       &(struct txn_scan_options){.start = buf_bytes(&f->resume),
                                                  .end = buf_bytes(&f->end),
                                                  .lock = TXN_LOCK_SHARED,
-                                                 .limit = CHUNK_ROWS},
+                                                 .limit = (uint64_t)f->chunk_rows},
                       &scan, err));
-    for (int i = 0; i < CHUNK_ROWS && bytes < CHUNK_BYTES; i++) {
+    for (int i = 0; i < f->chunk_rows && bytes < CHUNK_BYTES; i++) {
         st = txn_scan_next(scan, &key, &value, err);
         if (st == ST_NOTFOUND) {
             *out_done = true;
@@ -357,7 +359,7 @@ out:
 
 static enum status fill(const struct ddl_env *env, const struct change *what, struct err *err)
 {
-    struct filling f = {.env = env, .fill = what};
+    struct filling f = {.env = env, .fill = what, .chunk_rows = CHUNK_ROWS};
     enum status st = ST_OK;
 
     while (st == ST_OK && !f.done) {
@@ -367,8 +369,12 @@ static enum status fill(const struct ddl_env *env, const struct change *what, st
             st = fill_chunk(&f, age, &age, err);
             if (st != ST_ABORT)
                 break;
+            if (f.chunk_rows / 2 >= CHUNK_ROWS_MIN)
+                f.chunk_rows /= 2;
             mono_sleep_until(mono_now() + CHUNK_RETRY_NS);
         }
+        if (f.chunk_rows < CHUNK_ROWS)
+            f.chunk_rows++;
     }
     buf_fini(&f.resume);
     buf_fini(&f.end);
