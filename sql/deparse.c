@@ -346,10 +346,10 @@ static void put_func(struct buf *out, const struct expr_func *f)
     }
     if (put_worded(out, f))
         return;
-    if (f->form == FUNC_PLAIN)
-        deparse_ident(out, f->name);
-    else
+    if (f->form == FUNC_WORD)
         put(out, f->name);
+    else
+        deparse_ident(out, f->name);
     put_args(out, f);
     if (f->within_group) {
         put(out, " WITHIN GROUP (");

@@ -273,10 +273,14 @@ subscriptable(A) ::= column(A).
 subscriptable(A) ::= param(A).
 subscriptable(A) ::= parens(A).
 subscriptable(A) ::= subscripted(A).
+subscriptable(A) ::= select_parens(S). [UMINUS] { A = expr_subquery(p, SUBQUERY_SCALAR, S, S->pos); }
 %type subscripted_field {struct expr *}
 subscripted_field(A) ::= param(A).
 subscripted_field(A) ::= parens(A).
 subscripted_field(A) ::= subscripted(A).
+subscripted_field(A) ::= select_parens(S). [UMINUS] {
+    A = expr_subquery(p, SUBQUERY_SCALAR, S, S->pos);
+}
 %type slice_end {struct expr *}
 slice_end(A) ::= . { A = NULL; }
 slice_end(A) ::= expr(A).
