@@ -517,5 +517,7 @@ bool keyword_needs_quotes(const char *name)
             return true;
     }
     k = keyword_find(name, (size_t)(c - name));
-    return k != NULL && k->class != KEYWORD_UNRESERVED;
+    /* Two that are no names everywhere: AS OF, and OPERATOR (...). */
+    return k != NULL &&
+           (k->class != KEYWORD_UNRESERVED || k->token == TK_OF || k->token == TK_OPERATOR);
 }

@@ -127,6 +127,7 @@ colid(A) ::= colword(T). { A = ident_of(T); }
 %type colword {struct token}
 colword(A) ::= CHAR(A).
 colword(A) ::= CHARACTER(A).
+colword(A) ::= DOUBLE(A).
 colword(A) ::= EXTRACT(A).
 colword(A) ::= INTERVAL(A).
 colword(A) ::= NATIONAL(A).

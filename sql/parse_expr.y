@@ -339,6 +339,7 @@ opt_else(A) ::= ELSE expr(X). { A = X; }
 
 %type func_name {struct ident_list}
 func_name(A) ::= ID(T). { A = one_ident(p, ident_of(T)); }
+func_name(A) ::= DOUBLE(T). { A = one_ident(p, ident_of(T)); }
 func_name(A) ::= qdotted(A).
 
 %type func {struct expr *}

@@ -10,23 +10,26 @@ static void put(struct buf *out, const char *s)
 void soup_words(struct rng *r, int n, struct buf *out)
 {
     static const char *const words[] = {
-        "select", "from",     "where",   "group by", "having",   "order by", "limit",  "offset",
-        "union",  "all",      "except",  "with",     "as",       "insert",   "into",   "values",
-        "update", "set",      "delete",  "using",    "create",   "table",    "index",  "drop",
-        "begin",  "commit",   "rollback", "explain", "prepare",  "execute",  "show",   "case",
-        "when",   "then",     "else",    "end",      "and",      "or",       "not",    "is",
-        "null",   "true",     "in",      "like",     "escape",   "between",  "exists", "any",
-        "cast",   "extract",  "year",    "trim",     "both",     "position", "array",  "row",
-        "join",   "left",     "natural", "on",       "distinct", "from",     "t",      "a",
-        "b",      "t.a",      "*",       "(",        ")",        "[",        "]",      ",",
-        ";",      ".",        "::",      ":",        "=",        "<>",       "<",      ">=",
-        "+",      "-",        "/",       "%",        "^",        "||",       "!",      "~",
-        "1",      "2.5",      "1e3",     ".5",       "'x'",      "''",       "E'\\n'", "$1",
-        "$$q$$",  "\"q\"",    "'open",   "\"open",   "/*",       "*/",       "--x\n",  "int",
-        "text",   "numeric(", "varchar", "interval", "time",     "zone",     "at",     "over",
-        "filter", "within",   "default", "primary",  "key",      "check",    "asc",    "desc",
-        "nulls",  "first",    "last",    "for",      "share",    "returning", "conflict", "do",
-        "nothing", "system",  "of",      "\xc3\xa4", "\xff",     "\\",       "#",      "@",
+        "select",   "from",    "where",    "group by", "having",   "order by", "limit",
+        "offset",   "union",   "all",      "except",   "with",     "as",       "insert",
+        "into",     "values",  "update",   "set",      "delete",   "using",    "create",
+        "table",    "index",   "drop",     "begin",    "commit",   "rollback", "explain",
+        "prepare",  "execute", "show",     "case",     "when",     "then",     "else",
+        "end",      "and",     "or",       "not",      "is",       "null",     "true",
+        "in",       "like",    "escape",   "between",  "exists",   "any",      "cast",
+        "extract",  "year",    "trim",     "both",     "position", "array",    "row",
+        "join",     "left",    "natural",  "on",       "distinct", "from",     "t",
+        "a",        "b",       "t.a",      "*",        "(",        ")",        "[",
+        "]",        ",",       ";",        ".",        "::",       ":",        "=",
+        "<>",       "<",       ">=",       "+",        "-",        "/",        "%",
+        "^",        "||",      "!",        "~",        "1",        "2.5",      "1e3",
+        ".5",       "'x'",     "''",       "E'\\n'",   "$1",       "$$q$$",    "\"q\"",
+        "'open",    "\"open",  "/*",       "*/",       "--x\n",    "int",      "text",
+        "numeric(", "varchar", "interval", "time",     "zone",     "at",       "over",
+        "filter",   "within",  "default",  "primary",  "key",      "check",    "asc",
+        "desc",     "nulls",   "first",    "last",     "for",      "share",    "returning",
+        "conflict", "do",      "nothing",  "system",   "of",       "\xc3\xa4", "\xff",
+        "\\",       "#",       "@",
     };
 
     for (int i = 0; i < n; i++) {
@@ -47,11 +50,37 @@ static void list(struct rng *r, int levels, int n, struct buf *out)
 static void leaf(struct rng *r, struct buf *out)
 {
     static const char *const leaves[] = {
-        "a",     "t.a",      "s.t.a",     "\"Q x\"", "1",        "-2",     "2147483648",
-        "1.50",  "1.",       "1e2",       ".5e-3",   "'it''s'",  "''",     "E'a\\\\b'",
-        "NULL",  "true",     "false",     "$1",      "count(*)", "now()",  "current_user",
-        "x'",    "int '5'",  "numeric(3,1) '2.5'",   "CURRENT_TIMESTAMP(3)", "\"select\"",
-        "9223372036854775808", "-9223372036854775808", "- -5", "-1.", "\"char\" 'a'",
+        "a",
+        "t.a",
+        "s.t.a",
+        "\"Q x\"",
+        "1",
+        "-2",
+        "2147483648",
+        "1.50",
+        "1.",
+        "1e2",
+        ".5e-3",
+        "'it''s'",
+        "''",
+        "E'a\\\\b'",
+        "NULL",
+        "true",
+        "false",
+        "$1",
+        "count(*)",
+        "now()",
+        "current_user",
+        "x'",
+        "int '5'",
+        "numeric(3,1) '2.5'",
+        "CURRENT_TIMESTAMP(3)",
+        "\"select\"",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "- -5",
+        "-1.",
+        "\"char\" 'a'",
     };
     const char *s = PICK(r, leaves);
 
@@ -69,16 +98,52 @@ static void operand(struct rng *r, int levels, struct buf *out)
 static void operation(struct rng *r, int levels, struct buf *out)
 {
     static const char *const infix[] = {
-        " + ", " - ", " * ", "/", " % ", " ^ ", " || ", " = ", " <> ", " < ", " >= ", " & ",
-        " AND ", " OR ", " OPERATOR(pg_catalog.+) ", " IS DISTINCT FROM ", " LIKE ",
-        " NOT LIKE ", " ILIKE ", " SIMILAR TO ", " ~* ", " != ", " IS NOT DISTINCT FROM ",
+        " + ",
+        " - ",
+        " * ",
+        "/",
+        " % ",
+        " ^ ",
+        " || ",
+        " = ",
+        " <> ",
+        " < ",
+        " >= ",
+        " & ",
+        " AND ",
+        " OR ",
+        " OPERATOR(pg_catalog.+) ",
+        " IS DISTINCT FROM ",
+        " LIKE ",
+        " NOT LIKE ",
+        " ILIKE ",
+        " SIMILAR TO ",
+        " ~* ",
+        " != ",
+        " IS NOT DISTINCT FROM ",
     };
     static const char *const prefix[] = {"NOT ", "- ", "+", "~ ", "@ "};
     static const char *const suffix[] = {
-        " IS NULL", " IS NOT TRUE", " ISNULL", " NOTNULL", "::int", "::varchar(5)",
-        "::double precision", "::timestamp with time zone", " COLLATE \"C\"", "::\"Odd Type\"",
-        "::pg_catalog.int4", "::numeric(10,2)", "[1]", "[1:2]", "[:]", ".f", ".*",
-        " AT TIME ZONE 'UTC'", "::int[]", "::char",
+        " IS NULL",
+        " IS NOT TRUE",
+        " ISNULL",
+        " NOTNULL",
+        "::int",
+        "::varchar(5)",
+        "::double precision",
+        "::timestamp with time zone",
+        " COLLATE \"C\"",
+        "::\"Odd Type\"",
+        "::pg_catalog.int4",
+        "::numeric(10,2)",
+        "[1]",
+        "[1:2]",
+        "[:]",
+        ".f",
+        ".*",
+        " AT TIME ZONE 'UTC'",
+        "::int[]",
+        "::char",
     };
 
     switch (rng_below(r, 3)) {
@@ -101,13 +166,19 @@ static void operation(struct rng *r, int levels, struct buf *out)
 static void call(struct rng *r, int levels, struct buf *out)
 {
     static const char *const heads[] = {
-        "f(",        "s.f(",     "coalesce(", "greatest(",     "least(",   "ROW(",
-        "ARRAY[",    "count(DISTINCT ", "f(ALL ", "substring(", "overlay(", "trim(",
-        "f(VARIADIC ", "\"F\"(", "nullif(1, ",
+        "f(",       "s.f(",   "coalesce(",       "greatest(", "least(",
+        "ROW(",     "ARRAY[", "count(DISTINCT ", "f(ALL ",    "substring(",
+        "overlay(", "trim(",  "f(VARIADIC ",     "\"F\"(",    "nullif(1, ",
     };
     static const char *const tails[] = {
-        "", "", "", " FILTER (WHERE a)", " OVER ()", " OVER w",
-        " OVER (PARTITION BY a ORDER BY b DESC NULLS LAST)", " OVER (w ORDER BY b USING <)",
+        "",
+        "",
+        "",
+        " FILTER (WHERE a)",
+        " OVER ()",
+        " OVER w",
+        " OVER (PARTITION BY a ORDER BY b DESC NULLS LAST)",
+        " OVER (w ORDER BY b USING <)",
     };
     const char *head = PICK(r, heads);
     bool one = strcmp(head, "nullif(1, ") == 0 || strcmp(head, "f(VARIADIC ") == 0;
@@ -160,8 +231,8 @@ static void select_from(struct rng *r, int levels, struct buf *out);
 
 static void subquery(struct rng *r, int levels, struct buf *out)
 {
-    static const char *const heads[] = {"(", "EXISTS (", "a IN (", "(a, b) NOT IN (", "a = ANY (",
-                                        "a <> ALL (", "ARRAY("};
+    static const char *const heads[] = {"(",         "EXISTS (",   "a IN (", "(a, b) NOT IN (",
+                                        "a = ANY (", "a <> ALL (", "ARRAY("};
 
     put(out, PICK(r, heads));
     select_from(r, levels, out);
@@ -198,19 +269,35 @@ void soup_expr(struct rng *r, int levels, struct buf *out)
 
 static void select_from(struct rng *r, int levels, struct buf *out)
 {
-    static const char *const heads[] = {"SELECT ", "SELECT DISTINCT ", "SELECT DISTINCT ON (a) ",
-                                        "WITH q(x) AS (SELECT 1), p AS MATERIALIZED (VALUES (1)) SELECT ",
-                                        "SELECT *, ", "SELECT t.*, 1 AS \"Q\", "};
+    static const char *const heads[] = {
+        "SELECT ",
+        "SELECT DISTINCT ",
+        "SELECT DISTINCT ON (a) ",
+        "WITH q(x) AS (SELECT 1), p AS MATERIALIZED (VALUES (1)) SELECT ",
+        "SELECT *, ",
+        "SELECT t.*, 1 AS \"Q\", "};
     static const char *const froms[] = {
-        "", " FROM t", " FROM s.t AS x(a, b), ONLY u", " FROM t JOIN u ON a = b",
-        " FROM (t LEFT JOIN u USING (a, b)) NATURAL JOIN v", " FROM (SELECT 1) AS q",
-        " FROM (t CROSS JOIN u) AS j", " FROM generate_series(1, 2) WITH ORDINALITY AS g(a, b)",
-        " FROM LATERAL (VALUES (1), (2)) v", " FROM t FULL JOIN u ON true AS OF SYSTEM TIME 'x'",
+        "",
+        " FROM t",
+        " FROM s.t AS x(a, b), ONLY u",
+        " FROM t JOIN u ON a = b",
+        " FROM (t LEFT JOIN u USING (a, b)) NATURAL JOIN v",
+        " FROM (SELECT 1) AS q",
+        " FROM (t CROSS JOIN u) AS j",
+        " FROM generate_series(1, 2) WITH ORDINALITY AS g(a, b)",
+        " FROM LATERAL (VALUES (1), (2)) v",
+        " FROM t FULL JOIN u ON true AS OF SYSTEM TIME 'x'",
     };
     static const char *const tails[] = {
-        "", "", " ORDER BY 1 DESC NULLS FIRST, a USING > NULLS LAST", " LIMIT 1 OFFSET 2",
-        " LIMIT ALL", " ORDER BY a FETCH FIRST 3 ROWS WITH TIES", " FOR UPDATE OF t NOWAIT",
-        " FOR KEY SHARE SKIP LOCKED", " OFFSET 1 FETCH NEXT ROW ONLY",
+        "",
+        "",
+        " ORDER BY 1 DESC NULLS FIRST, a USING > NULLS LAST",
+        " LIMIT 1 OFFSET 2",
+        " LIMIT ALL",
+        " ORDER BY a FETCH FIRST 3 ROWS WITH TIES",
+        " FOR UPDATE OF t NOWAIT",
+        " FOR KEY SHARE SKIP LOCKED",
+        " OFFSET 1 FETCH NEXT ROW ONLY",
     };
     static const char *const sets[] = {" UNION ALL ", " UNION ", " INTERSECT ", " EXCEPT ALL "};
 

@@ -80,8 +80,7 @@ static void statement_is_printed_with_all_its_clauses(void **state)
          "SELECT sum(a) OVER w FROM t WINDOW w AS ( PARTITION BY b ORDER BY c DESC)"},
         {"table t", "SELECT * FROM t"},
         {"select 1 union all select 2", "(SELECT 1) UNION ALL (SELECT 2)"},
-        {"insert into t default values returning a",
-         "INSERT INTO t DEFAULT VALUES RETURNING a"},
+        {"insert into t default values returning a", "INSERT INTO t DEFAULT VALUES RETURNING a"},
         {"update t set (a, b) = (select 1, 2)", "UPDATE t SET (a, b) = ((SELECT 1, 2))"},
         {"delete from t using u where a = b", "DELETE FROM t USING u WHERE (a = b)"},
     };
