@@ -48,6 +48,7 @@ static enum status double_to(enum sql_type t, int64_t min, int64_t max, const st
 static enum status any_to_int(enum sql_type t, int64_t min, int64_t max, const struct datum *in,
                               struct datum *out, struct err *err)
 {
+    int64_t v;
     enum status st = ST_OK;
 
     switch (in->type) {
@@ -62,8 +63,9 @@ static enum status any_to_int(enum sql_type t, int64_t min, int64_t max, const s
         *out = (struct datum){.type = t, .i = in->b};
         return ST_OK;
     case TYPE_NUMERIC:
-        *out = (struct datum){.type = t};
-        st = numeric_to_int(in->n, type_word(t), min, max, &out->i, err);
+        st = numeric_to_int(in->n, type_word(t), min, max, &v, err);
+        if (st == ST_OK)
+            *out = (struct datum){.type = t, .i = v};
         return st;
     case TYPE_UNKNOWN:
     case TYPE_TEXT:

@@ -36,7 +36,8 @@ struct cast {
 /* NULL: there is none in that context. from == to gives a relabelling that does nothing. */
 const struct cast *cast_find(enum sql_type from, enum sql_type to, enum cast_context context);
 
-/* Runs it; NULL gives NULL. 22P02, 22003, 22007 ... Does not apply a typmod. */
+/* Runs it; NULL gives NULL. 22P02, 22003, 22007 ... Does not apply a typmod. `out` may be
+ * `in`. */
 enum status cast_run(const struct cast *c, const struct func_env *env, const struct datum *in,
                      struct arena *mem, struct datum *out, struct err *err) MRD_CHECKED;
 

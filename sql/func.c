@@ -76,18 +76,12 @@ static bool is_preferred(enum sql_type t)
     return t == TYPE_BOOL || t == TYPE_FLOAT8 || t == TYPE_TEXT || t == TYPE_TIMESTAMPTZ;
 }
 
-/* A varchar is a text without a function of its own: it counts as one. */
-static enum sql_type base_of(enum sql_type t)
-{
-    return t == TYPE_VARCHAR ? TYPE_TEXT : t;
-}
-
 static int exact_args(const struct func *f, const struct call *c)
 {
     int score = 0;
 
     for (size_t i = 0; i < c->n; i++)
-        score += c->args[i] != TYPE_UNKNOWN && func_arg_type(f, i) == base_of(c->args[i]);
+        score += c->args[i] != TYPE_UNKNOWN && func_arg_type(f, i) == c->args[i];
     return score;
 }
 
@@ -96,7 +90,7 @@ static int preferred_args(const struct func *f, const struct call *c)
     int score = exact_args(f, c);
 
     for (size_t i = 0; i < c->n; i++)
-        score += c->args[i] != TYPE_UNKNOWN && func_arg_type(f, i) != base_of(c->args[i]) &&
+        score += c->args[i] != TYPE_UNKNOWN && func_arg_type(f, i) != c->args[i] &&
                  func_arg_type(f, i) != FUNC_ANY && is_preferred(func_arg_type(f, i));
     return score;
 }
@@ -184,9 +178,9 @@ static void keep_by_one_type(struct candidates *cs, const struct call *c)
     for (size_t i = 0; i < c->n; i++) {
         if (c->args[i] == TYPE_UNKNOWN)
             continue;
-        if (one != TYPE_UNKNOWN && base_of(c->args[i]) != one)
+        if (one != TYPE_UNKNOWN && c->args[i] != one)
             return;
-        one = base_of(c->args[i]);
+        one = c->args[i];
     }
     if (one == TYPE_UNKNOWN)
         return;
@@ -341,7 +335,7 @@ enum status oper_resolve(const char *schema, const char *op, enum sql_type left,
         gather(binary_tables, sizeof binary_tables / sizeof binary_tables[0], &c, &cs);
     if ((left == TYPE_UNKNOWN) != (right == TYPE_UNKNOWN)) {
         /* One untyped side is first tried as the type of the other one. */
-        enum sql_type known = base_of(left == TYPE_UNKNOWN ? right : left);
+        enum sql_type known = left == TYPE_UNKNOWN ? right : left;
 
         for (size_t i = 0; i < cs.n; i++) {
             if (cs.item[i]->args[0] == known && cs.item[i]->args[1] == known) {
