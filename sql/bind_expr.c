@@ -89,11 +89,6 @@ enum status bind_operator(struct binder *b, const char *schema, const char *op, 
         return bind_func_call(b, f, &right, 1, pos, out, err);
     }
     TRY(settle_pair(b, &left, &right, err));
-    /* Two literals of no type compare as text: NULL >= NULL. */
-    if (left->type == TYPE_UNKNOWN && right->type == TYPE_UNKNOWN && strchr("<=>", op[0]) != NULL) {
-        TRY(settle_unknown(b, left, &left, err));
-        TRY(settle_unknown(b, right, &right, err));
-    }
     TRY(oper_resolve(schema, op, left->type, right->type, pos, &f, err));
     return bind_func_call(b, f, (struct bx *[]){left, right}, 2, pos, out, err);
 out:
