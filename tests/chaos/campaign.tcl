@@ -113,3 +113,11 @@ proc campaign::check_replicas {} {
     expect "a digest of every replica" {[llength $digests] == [llength [cluster::nodes]]}
     expect "replicas hold the same bytes" {[llength [lsort -unique [lmap row $digests {lindex $row 1}]]] == 1}
 }
+
+# Ends the load and tells whether it found an acknowledged write gone; for campaigns that must find it.
+proc campaign::load_lost {load} {
+    lassign $load chan out
+    set failed [catch {close $chan}]
+    set violations [expr {[catch {exec grep -ac ^V $out} n] ? 0 : $n}]
+    return [expr {$failed && $violations > 0}]
+}
