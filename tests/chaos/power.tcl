@@ -21,17 +21,27 @@ proc power_off {seed} {
     }
     foreach i [cluster::nodes] {
         cluster::reap $i
-        set how [expr {$seed % 3 == 0 ? {} : [list --seed $seed]}]
+        set how [expr {$seed % 3 == 0 ? {} : [list --seed [expr {$seed * 10 + $i}]]}]
         exec $::env(FAULT_BIN)/powerloss-rollback [cluster::dir $i] [cluster::dir $i].journal {*}$how >@stdout
     }
 }
 
-# A node whose disk lost what it had promised may refuse to start, or start without what it had: both are a loss.
+# What went wrong, or nothing.
 proc start_after_loss {} {
     if {[catch {cluster::start; cluster::wait_writable 30000} message]} {
         return $message
     }
     return ""
+}
+
+# A disk that lost what was promised shows it in one of two ways: the store says that it is damaged, or it starts without.
+proc says_damaged {} {
+    foreach i [cluster::nodes] {
+        if {![catch {exec grep -aE {XX001|damaged|status=fatal} [cluster::log $i]}]} {
+            return 1
+        }
+    }
+    return 0
 }
 
 campaign::run {
@@ -47,7 +57,7 @@ campaign::run {
         power_off [expr {$seed * 1000 + $round}]
         set trouble [start_after_loss]
         if {$nosync eq "nosync"} {
-            set lost [expr {$trouble ne "" || [campaign::load_lost $load]}]
+            set lost [expr {$trouble ne "" ? [says_damaged] : [campaign::load_lost $load]}]
             puts "round $round: [expr {$lost ? "acknowledged writes are gone: $trouble" : "nothing lost yet"}]"
             continue
         }

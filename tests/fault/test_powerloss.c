@@ -368,6 +368,7 @@ static void run_engine(const struct place *p, const char *how, uint32_t first, u
     pid_t pid;
 
     assert_int_equal(pipe(fds), 0);
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC); /* a child that nobody listens to any more dies of it */
     snprintf(first_text, sizeof first_text, "%u", first);
     snprintf(fd_text, sizeof fd_text, "%d", fds[1]);
     pid = spawn_on(p, argv);

@@ -139,6 +139,7 @@ static void run_and_kill(const char *dir, uint32_t first, uint32_t n_words, stru
     pid_t pid;
 
     assert_int_equal(pipe(fds), 0);
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC); /* a child that nobody listens to any more dies of it */
     snprintf(first_text, sizeof first_text, "%u", first);
     snprintf(fd_text, sizeof fd_text, "%d", fds[1]);
     assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ), 0);
