@@ -30,6 +30,7 @@ enum {
     WRITERS_MAX = 8,
     SESSIONS_INTERNAL = 64, /* the library's own, generously */
     CONFLICT_RETRIES = 1000,
+    CONFLICT_YIELDS = 100,
     CACHE_MIB_MIN = 32
 };
 #define LOOK_NS          (5 * NS_PER_MS)
@@ -242,7 +243,11 @@ static enum status retry_batch(struct wt_session *s, const struct engine_batch *
     int ret = run_batch(s, batch, how);
 
     for (int n = 0; ret == WT_ROLLBACK && n < CONFLICT_RETRIES; n++) {
-        sched_yield(); /* the other one is in the middle of a short transaction */
+        /* The other one is in the middle of a short transaction, perhaps without a processor. */
+        if (n < CONFLICT_YIELDS)
+            sched_yield();
+        else
+            mono_sleep_until(mono_now() + NS_PER_MS / 4);
         ret = run_batch(s, batch, how);
     }
     return ret == 0 ? ST_OK : wt_raise(ret, "commit", err);
