@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,13 @@
 struct tt {
     _Alignas(64) struct tt_page page; /* written under mu, read by anyone */
     struct tt_fault_file *fault;      /* owned; NULL: none. Constant while open */
+    _Atomic bool distrusted;          /* written under mu, read by anyone */
 
     _Alignas(64) pthread_mutex_t mu; /* lock 1 of timesvc; readers of time never take it */
     pthread_cond_t stop_cond;
     bool stop;            /* guarded by mu */
     const char *why;      /* guarded by mu; static storage */
+    char distrust[96];    /* guarded by mu: why, while distrusted */
     struct tt_source src; /* guarded by mu */
     bool has_poller;      /* constant while open */
     pthread_t poller;
@@ -29,7 +32,7 @@ struct tt {
     struct logger *log;
 };
 
-struct tt_interval tt_now_mono(struct tt *tt, int64_t *out_mono_ns)
+struct tt_interval tt_now_unjudged(struct tt *tt, int64_t *out_mono_ns)
 {
     struct tt_map map;
     struct tt_interval iv;
@@ -45,6 +48,13 @@ struct tt_interval tt_now_mono(struct tt *tt, int64_t *out_mono_ns)
     utc = tt_map_utc(&map, raw);
     iv = (struct tt_interval){utc - bound, utc + bound};
     return tt->fault == NULL ? iv : tt_fault_apply(tt->fault, iv, raw);
+}
+
+struct tt_interval tt_now_mono(struct tt *tt, int64_t *out_mono_ns)
+{
+    struct tt_interval iv = tt_now_unjudged(tt, out_mono_ns);
+
+    return atomic_load_explicit(&tt->distrusted, memory_order_relaxed) ? TT_VOID : iv;
 }
 
 struct tt_interval tt_now(struct tt *tt)
@@ -229,7 +239,7 @@ void tt_describe(struct tt *tt, struct tt_report *out)
 {
     struct tt_map map;
     int64_t raw;
-    struct tt_interval iv = tt_now_mono(tt, &raw);
+    struct tt_interval iv = tt_now_unjudged(tt, &raw);
     struct tt_fault fault = TT_FAULT_NONE;
     bool lied;
 
@@ -239,11 +249,21 @@ void tt_describe(struct tt *tt, struct tt_report *out)
            fault.status != TT_FAULT_AS_IS;
     pthread_mutex_lock(&tt->mu);
     tt_page_read(&tt->page, &map);
-    snprintf(out->why, sizeof out->why, "%s%s", tt->why, lied ? "; a fault is injected" : "");
+    out->distrusted = atomic_load(&tt->distrusted);
+    snprintf(out->why, sizeof out->why, "%s%s", out->distrusted ? tt->distrust : tt->why,
+             lied ? "; a fault is injected" : "");
     pthread_mutex_unlock(&tt->mu);
     out->source = tt->source;
     out->bound_ns = tt_is_void(iv) ? -1 : (iv.latest - iv.earliest) / 2;
     out->age_ns = map.generation == 0 || map.base_raw_ns > raw ? 0 : raw - map.base_raw_ns;
+}
+
+void tt_distrust(struct tt *tt, const char *why)
+{
+    pthread_mutex_lock(&tt->mu);
+    snprintf(tt->distrust, sizeof tt->distrust, "distrusted: %s", why != NULL ? why : "");
+    atomic_store(&tt->distrusted, why != NULL);
+    pthread_mutex_unlock(&tt->mu);
 }
 
 void tt_sim_set(struct tt *tt, tstamp true_now, int64_t error_ns, int64_t bound_ns)

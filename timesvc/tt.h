@@ -7,6 +7,8 @@
  * within EPS because the operator says so), "kernel" (ntp_adjtime's maxerror; void while the kernel says
  * unsynchronised), "simulated" (tt_sim_set moves it; for tests and the simulator).
  *
+ * A node whose clock the others contradict is told to distrust it: then time is void for its readers.
+ *
  * Thread: tt_now, tt_after, tt_before from any thread, without lock or system call.
  */
 #ifndef MRD_TIMESVC_TT_H
@@ -56,6 +58,8 @@ void tt_close(struct tt *tt);
 struct tt_interval tt_now(struct tt *tt);
 /* Same, and the MONOTONIC_RAW reading it was computed from. */
 struct tt_interval tt_now_mono(struct tt *tt, int64_t *out_mono_ns);
+/* What the source says, also while this node's clock is distrusted: for frames and for judging clocks. */
+struct tt_interval tt_now_unjudged(struct tt *tt, int64_t *out_mono_ns);
 bool tt_after(struct tt *tt, tstamp t);  /* t has surely passed */
 bool tt_before(struct tt *tt, tstamp t); /* t has surely not come */
 
@@ -64,10 +68,15 @@ bool tt_before(struct tt *tt, tstamp t); /* t has surely not come */
 enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns,
                           struct err *err) MRD_CHECKED;
 
+/* From now on time is void for every reader, because `why` (a few words, copied); NULL: it is believed again.
+ * Any thread. (timesvc/tt_suspect.h says when.) */
+void tt_distrust(struct tt *tt, const char *why);
+
 /* For people: which source, its bound now, why. Text is one line; borrowed until tt_close. */
 struct tt_report {
     const char *source; /* as given */
-    int64_t bound_ns;   /* half width now; -1 void */
+    bool distrusted;    /* the clocks of other nodes contradict this one: see why */
+    int64_t bound_ns;   /* half width now as the source says it; -1 void */
     int64_t age_ns;     /* since the source last reported */
     char why[128];
 };

@@ -52,9 +52,11 @@ static const struct frontend_backend sql_backend = {
     .close_portal = session_close_portal,
 };
 
+/* Also while this node distrusts its clock: how else would the others see that it is right again? */
 static bool now_for_frames(void *arg, int64_t *out_earliest, int64_t *out_latest)
 {
-    struct tt_interval iv = tt_now(arg);
+    int64_t mono_ns;
+    struct tt_interval iv = tt_now_unjudged(arg, &mono_ns);
 
     *out_earliest = iv.earliest;
     *out_latest = iv.latest;

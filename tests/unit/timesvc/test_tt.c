@@ -54,6 +54,28 @@ static void fixed_now_contains_the_clock(void **state)
     tt_close(tt);
 }
 
+static void distrusted_clock_is_void_for_readers_only(void **state)
+{
+    struct tt *tt = open_tt("fixed:2ms", NULL);
+    struct tt_report rep;
+    int64_t mono;
+
+    (void)state;
+    tt_distrust(tt, "contradicted by nodes 2, 3");
+    assert_true(tt_is_void(tt_now(tt)));
+    assert_false(tt_after(tt, 1));
+    assert_false(tt_is_void(tt_now_unjudged(tt, &mono)));
+    tt_describe(tt, &rep);
+    assert_true(rep.distrusted);
+    assert_string_equal(rep.why, "distrusted: contradicted by nodes 2, 3");
+    assert_true(rep.bound_ns > 0);
+    tt_distrust(tt, NULL);
+    assert_false(tt_is_void(tt_now(tt)));
+    tt_describe(tt, &rep);
+    assert_false(rep.distrusted);
+    tt_close(tt);
+}
+
 /* Long enough to see mappings replaced: earliest and latest never go back by more than the jitter
  * that the drift allows between two polls. */
 static void fixed_over_polls_stays_monotonic(void **state)
@@ -291,6 +313,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fixed_now_contains_the_clock),
+        cmocka_unit_test(distrusted_clock_is_void_for_readers_only),
         cmocka_unit_test(fixed_over_polls_stays_monotonic),
         cmocka_unit_test(kernel_says_what_the_kernel_says),
         cmocka_unit_test(simulated_obeys_tt_sim_set),
