@@ -45,7 +45,7 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         .applied = tablet_applied(g->tablet),
     };
 
-    return paxos_new(&opts, &start, mono_now());
+    return paxos_new(&opts, &start, store_mono(g->store));
 }
 
 /* What is applied was durable in the log first: a log that ends before it was cut or lost. */

@@ -130,7 +130,7 @@ void group_tick(struct group *g, bool even_if_not_due)
 {
     struct paxos_in in = {.kind = PAXOS_IN_TICK};
 
-    if (!even_if_not_due && mono_now() < g->view.wake_mono)
+    if (!even_if_not_due && store_mono(g->store) < g->view.wake_mono)
         return;
     group_step(g, &in);
     group_settle_role(g);

@@ -54,7 +54,7 @@ static bool worth_a_slot(struct group *g)
     n = g->queue.n;
     go = n > 0 && n >= enough;
     if (n > 0 && !go) {
-        int64_t mono = mono_now();
+        int64_t mono = store_mono(g->store);
 
         if (g->gather_mono == 0)
             g->gather_mono = mono + GATHER_NS;
@@ -103,7 +103,7 @@ static void finish(struct group *g, struct command *c)
 static void acknowledge(struct group *g)
 {
     const struct group_view *v = &g->view;
-    int64_t mono = mono_now(), age = mono - v->agreed_mono;
+    int64_t mono = store_mono(g->store), age = mono - v->agreed_mono;
     tstamp agreed = v->agreed + age - age / 4096;
     struct command *c;
 
@@ -185,7 +185,7 @@ static void apply(struct group *g)
 
     if (g->view.apply < from)
         return;
-    began = mono_now();
+    began = store_mono(g->store);
     if (g->apply_wake_mono > began)
         return;
     g->apply_wake_mono = 0;
@@ -195,7 +195,7 @@ static void apply(struct group *g)
     if (st == ST_OK) {
         store_set_full(g->store, STORE_FULL_APPLY, NULL);
         metric_add(g->store->m.slots_applied, (int64_t)n);
-        metric_add(g->store->m.apply_ns, mono_now() - began);
+        metric_add(g->store->m.apply_ns, store_mono(g->store) - began);
         tell_applied(g);
     } else if (store_is_disk_full(st, &err)) {
         store_set_full(g->store, STORE_FULL_APPLY, &err);
@@ -287,7 +287,7 @@ int64_t group_work(struct group *g)
 
 bool group_is_busy(struct group *g)
 {
-    if (g->load.node != 0 || (g->done_wake_mono != 0 && g->done_wake_mono <= mono_now()))
+    if (g->load.node != 0 || (g->done_wake_mono != 0 && g->done_wake_mono <= store_mono(g->store)))
         return true;
     return g->view.apply > tablet_applied(g->tablet) && g->apply_wake_mono == 0;
 }

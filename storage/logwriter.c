@@ -120,25 +120,44 @@ static void tell(struct logwriter *lw, int64_t began, int64_t ended)
     waker_call(lw->done);
 }
 
+bool logwriter_take(struct logwriter *lw)
+{
+    pthread_mutex_lock(&lw->mu);
+    if (lw->writing.rows.len == 0)
+        swap(&lw->waiting, &lw->writing);
+    pthread_mutex_unlock(&lw->mu);
+    ASSERT(lw->writing.rows.len > 0 || lw->writing.n_marks == 0);
+    return lw->writing.rows.len > 0;
+}
+
+enum status logwriter_write(struct logwriter *lw, struct err *err)
+{
+    int64_t began = store_mono(lw->store);
+    enum status st = write_batch(lw, err);
+
+    if (st == ST_OK) {
+        store_set_full(lw->store, STORE_FULL_LOG, NULL);
+        tell(lw, began, store_mono(lw->store));
+        clear(&lw->writing);
+    } else if (store_is_disk_full(st, err)) {
+        store_set_full(lw->store, STORE_FULL_LOG, err);
+    } else if (st != ST_RETRY) {
+        store_fatal(lw->store, err);
+    }
+    return st;
+}
+
 /* Writes the batch, however long a full disk makes that take. False: the thread must end. */
 static bool write_until_done(struct logwriter *lw)
 {
     for (;;) {
-        int64_t began = mono_now();
         struct err err;
-        enum status st = write_batch(lw, &err);
+        enum status st = logwriter_write(lw, &err);
 
-        if (st == ST_OK) {
-            store_set_full(lw->store, STORE_FULL_LOG, NULL);
-            tell(lw, began, mono_now());
+        if (st == ST_OK)
             return true;
-        }
-        if (!store_is_disk_full(st, &err) && st != ST_RETRY) {
-            store_fatal(lw->store, &err);
+        if (store_failed(lw->store))
             return false;
-        }
-        if (st != ST_RETRY)
-            store_set_full(lw->store, STORE_FULL_LOG, &err);
         if (atomic_load(&lw->stop) != RUN)
             return false; /* unsynced, so nobody was told anything */
         waker_wait(&lw->waker, FULL_RETRY_NS);
@@ -161,11 +180,7 @@ static void *run(void *arg)
 
     pthread_setname_np(pthread_self(), "mrd-log");
     while (atomic_load(&lw->stop) != HALT && !store_failed(lw->store)) {
-        pthread_mutex_lock(&lw->mu);
-        swap(&lw->waiting, &lw->writing);
-        pthread_mutex_unlock(&lw->mu);
-        if (lw->writing.rows.len == 0) {
-            ASSERT(lw->writing.n_marks == 0);
+        if (!logwriter_take(lw)) {
             if (atomic_load(&lw->stop) != RUN)
                 break;
             tell_cpu(lw);
@@ -174,7 +189,6 @@ static void *run(void *arg)
         }
         if (!write_until_done(lw))
             break;
-        clear(&lw->writing);
     }
     return NULL;
 }

@@ -9,8 +9,10 @@
 #define MRD_STORAGE_LOGWRITER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/bytes.h"
+#include "base/status.h"
 #include "storage/waker.h"
 
 struct logwriter;
@@ -38,6 +40,12 @@ void logwriter_start(struct logwriter *lw);
 /* Takes what the batch holds; the batch is empty afterwards. */
 void logwriter_put(struct logwriter *lw, struct log_batch *batch);
 uint64_t logwriter_syncs(struct logwriter *lw); /* successful ones so far */
+
+/* What the thread does; for whoever steps the store by hand (store_step.h). Take moves what waits to where it is
+ * written from, false if there is nothing; write then makes it durable and tells the worker. ST_RETRY, ST_REJECT (a
+ * full disk): try again later. Else the node must end. */
+bool logwriter_take(struct logwriter *lw);
+enum status logwriter_write(struct logwriter *lw, struct err *err) MRD_CHECKED;
 
 void logwriter_stop(struct logwriter *lw); /* writes what waits, and ends */
 void logwriter_halt(struct logwriter *lw); /* ends where it stands */

@@ -22,6 +22,8 @@ static void set_defaults(struct store_options *o)
         o->checkpoint_log_bytes = 128u << 20;
     if (o->gc_retention_ns == 0)
         o->gc_retention_ns = 600LL * NS_PER_S;
+    if (o->keep_slots == 0)
+        o->keep_slots = UPKEEP_KEEP_SLOTS;
 }
 
 static void make_metrics(struct store *s)
@@ -191,11 +193,22 @@ enum status store_checkpoint(struct store *s, struct err *err)
 
 struct tt_interval store_now(const struct store *s, int64_t *out_mono_ns)
 {
-    struct tt_interval now = tt_now_mono(s->o.tt, out_mono_ns);
+    struct tt_interval now = s->o.hand != NULL ? s->o.hand->now(s->o.hand->arg, out_mono_ns)
+                                               : tt_now_mono(s->o.tt, out_mono_ns);
 
     if (!tt_is_void(now) && now.latest - now.earliest > 2 * s->o.bound_cap_ns)
         return TT_VOID;
     return now;
+}
+
+int64_t store_mono(const struct store *s)
+{
+    int64_t mono;
+
+    if (s->o.hand == NULL)
+        return mono_now();
+    (void)s->o.hand->now(s->o.hand->arg, &mono); /* only the monotonic half is asked for */
+    return mono;
 }
 
 void store_fatal(struct store *s, const struct err *err)

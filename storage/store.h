@@ -20,6 +20,7 @@
 #include "timesvc/tt.h"
 
 struct store;
+struct store_hand;
 
 /* rpc message types of this floor */
 enum { STORE_RPC_LO = 0x0100, STORE_RPC_HI = 0x01ff };
@@ -37,7 +38,9 @@ struct store_options {
     uint64_t checkpoint_log_bytes;  /* 0: 128 MiB of log since the last one */
     uint64_t cache_bytes;           /* engine cache; 0: 64 MiB */
     int64_t gc_retention_ns;        /* history that stays readable; 0: 10 min */
+    uint64_t keep_slots;            /* of the log's end, never dropped; 0: 1,024 */
     bool fault_nosync;              /* test builds: never sync */
+    const struct store_hand *hand;  /* the simulator: no threads, see store_step.h; NULL */
     struct tt *tt;                  /* borrowed, as all below */
     struct logger *log;
     struct metrics *metrics;

@@ -10,6 +10,7 @@
 #include "storage/logwriter.h"
 #include "storage/plog.h"
 #include "storage/store.h"
+#include "storage/store_step.h"
 #include "storage/upkeep.h"
 #include "storage/worker.h"
 
@@ -47,6 +48,8 @@ struct store {
 
 /* The node's interval, void if it is wider than the cap allows, and the monotonic time it was read at. */
 struct tt_interval store_now(const struct store *s, int64_t *out_mono_ns);
+/* The node's monotonic clock: every timer of the store. */
+int64_t store_mono(const struct store *s);
 /* Calls on_fatal, the first time. Every thread of the store ends soon. */
 void store_fatal(struct store *s, const struct err *err);
 bool store_failed(const struct store *s);

@@ -49,7 +49,7 @@ struct upkeep *upkeep_new(struct store *s)
     pthread_condattr_t attr;
 
     u->store = s;
-    u->checkpoint_mono = mono_now();
+    u->checkpoint_mono = store_mono(s);
     pthread_mutex_init(&u->mu, NULL);
     pthread_mutex_init(&u->checkpoint_mu, NULL);
     pthread_condattr_init(&attr);
@@ -66,7 +66,7 @@ static enum status checkpoint_locked(struct upkeep *u, struct err *err)
     struct store *s = u->store;
     slot_no applied[STORE_GROUPS_MAX] = {0};
     struct engine_stats stats;
-    int64_t began = mono_now();
+    int64_t began = store_mono(s);
     enum status st;
 
     /* Read before: the checkpoint holds at least that. */
@@ -78,7 +78,7 @@ static enum status checkpoint_locked(struct upkeep *u, struct err *err)
         u->care[i].before = u->care[i].last;
         u->care[i].last = applied[i];
     }
-    u->checkpoint_mono = mono_now();
+    u->checkpoint_mono = store_mono(s);
     u->checkpoint_log_bytes = stats.log_bytes;
     metric_add(s->m.checkpoints, 1);
     metric_add(s->m.checkpoint_ns, u->checkpoint_mono - began);
@@ -130,7 +130,7 @@ static void checkpoint_if_due(struct upkeep *u)
         return;
     engine_stats(u->store->engine, &stats);
     pthread_mutex_lock(&u->checkpoint_mu);
-    by_time = mono_now() - u->checkpoint_mono >= o->checkpoint_interval_ns;
+    by_time = store_mono(u->store) - u->checkpoint_mono >= o->checkpoint_interval_ns;
     by_bytes = stats.log_bytes - u->checkpoint_log_bytes >= o->checkpoint_log_bytes;
     if (by_time || by_bytes)
         st = checkpoint_locked(u, &err);
@@ -149,6 +149,7 @@ static void drop_head(struct upkeep *u, size_t i)
 {
     struct group *g = u->store->groups[i];
     struct care *c = &u->care[i];
+    slot_no keep = u->store->o.keep_slots;
     slot_no last = atomic_load(&g->last), agreed = atomic_load(&g->drop_agreed), upto;
     enum status st;
     struct err err;
@@ -164,7 +165,7 @@ static void drop_head(struct upkeep *u, size_t i)
     upto = c->before;
     pthread_mutex_unlock(&u->checkpoint_mu);
     upto = least(upto, atomic_load(&g->everywhere));
-    upto = least(upto, last > UPKEEP_KEEP_SLOTS ? last - UPKEEP_KEEP_SLOTS : 0);
+    upto = least(upto, last > keep ? last - keep : 0);
     if (upto > atomic_load(&g->drop_wanted) && upto > agreed) {
         atomic_store(&g->drop_wanted, upto);
         waker_call(worker_waker(u->store->worker));
@@ -248,31 +249,45 @@ static bool pause_for(struct upkeep *u, int64_t ns)
     return go && !store_failed(u->store);
 }
 
-static void *run(void *arg)
-{
-    struct upkeep *u = arg;
-    int64_t interval = u->store->o.checkpoint_interval_ns;
-    int64_t tick_ns = interval / 2 < TICK_NS ? interval / 2 : TICK_NS;
-    bool collecting = false;
-
-    pthread_setname_np(pthread_self(), "mrd-upkeep");
-    while (pause_for(u, collecting ? COLLECT_PAUSE_NS : tick_ns)) {
-        checkpoint_if_due(u);
-        collecting = false;
-        for (size_t i = 0; i < u->store->n_groups; i++) {
-            drop_head(u, i);
-            collecting |= collect(u, i);
-        }
-    }
-    return NULL;
-}
-
-void upkeep_start(struct upkeep *u)
+void upkeep_begin(struct upkeep *u)
 {
     for (size_t i = 0; i < u->store->n_groups; i++) {
         u->care[i].dropped = atomic_load(&u->store->groups[i]->drop_agreed);
         u->care[i].last = tablet_applied(u->store->groups[i]->tablet);
     }
+}
+
+int64_t upkeep_round(struct upkeep *u)
+{
+    int64_t interval = u->store->o.checkpoint_interval_ns;
+    bool collecting = false;
+
+    checkpoint_if_due(u);
+    for (size_t i = 0; i < u->store->n_groups; i++) {
+        drop_head(u, i);
+        collecting |= collect(u, i);
+    }
+    if (collecting)
+        return COLLECT_PAUSE_NS;
+    return interval / 2 < TICK_NS ? interval / 2 : TICK_NS;
+}
+
+static void *run(void *arg)
+{
+    struct upkeep *u = arg;
+    int64_t pause = TICK_NS;
+
+    pthread_setname_np(pthread_self(), "mrd-upkeep");
+    if (u->store->o.checkpoint_interval_ns / 2 < pause)
+        pause = u->store->o.checkpoint_interval_ns / 2;
+    while (pause_for(u, pause))
+        pause = upkeep_round(u);
+    return NULL;
+}
+
+void upkeep_start(struct upkeep *u)
+{
+    upkeep_begin(u);
     store_thread(&u->thread, run, u);
     u->started = true;
 }

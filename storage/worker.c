@@ -114,7 +114,9 @@ static void flush_outbox(struct worker *w, struct outbox *o, enum rpc_channel ch
 
     if (b->len == 0)
         return;
-    if (w->store->rpc != NULL)
+    if (w->store->o.hand != NULL)
+        w->store->o.hand->send(w->store->o.hand->arg, o->node, ch, RPC_BUNDLE, buf_bytes(b));
+    else if (w->store->rpc != NULL)
         rpc_send(w->store->rpc, o->node, ch, RPC_BUNDLE, buf_bytes(b));
     buf_reset(b);
 }
@@ -327,7 +329,7 @@ static void tick(struct worker *w)
     struct support_in in = {.kind = SUPPORT_IN_TICK};
     bool moved = w->support_moved;
 
-    if (mono_now() >= w->support_wake_mono) {
+    if (store_mono(w->store) >= w->support_wake_mono) {
         step_support(w, &in);
         moved = true;
     }
@@ -344,8 +346,7 @@ static void tell_cpu(struct worker *w, int64_t mono)
     metric_set(w->store->m.worker_cpu_ns, thread_cpu_ns());
 }
 
-/* True if there is more to do at once; otherwise *out_wake is when. */
-static bool do_round(struct worker *w, int64_t *out_wake)
+bool worker_round(struct worker *w, int64_t *out_wake_mono)
 {
     bool busy = false;
     int64_t wake;
@@ -365,14 +366,13 @@ static bool do_round(struct worker *w, int64_t *out_wake)
         busy |= group_is_busy(w->store->groups[i]);
     }
     flush(w);
-    *out_wake = wake;
+    *out_wake_mono = wake;
     return busy;
 }
 
-/* True once every group has given up its lease, or there is no more time to. */
-static bool retired(struct worker *w)
+bool worker_retire(struct worker *w)
 {
-    int64_t mono = mono_now();
+    int64_t mono = store_mono(w->store);
     bool gone = true;
 
     if (w->stop_mono == 0)
@@ -385,6 +385,12 @@ static bool retired(struct worker *w)
     return gone || mono - w->stop_mono > w->store->o.lease_ns + STOP_EXTRA_NS;
 }
 
+void worker_abandon(struct worker *w)
+{
+    for (size_t i = 0; i < w->store->n_groups; i++)
+        group_abandon(w->store->groups[i]);
+}
+
 static void *run(void *arg)
 {
     struct worker *w = arg;
@@ -393,10 +399,10 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "mrd-worker");
     (void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* commit waits are short; best effort */
     while (!store_failed(w->store)) {
-        bool busy = do_round(w, &wake);
+        bool busy = worker_round(w, &wake);
         int stop = atomic_load(&w->stop);
 
-        if (stop == HALT || (stop == RETIRE && retired(w)))
+        if (stop == HALT || (stop == RETIRE && worker_retire(w)))
             break;
         mono = mono_now();
         tell_cpu(w, mono);
@@ -407,8 +413,7 @@ static void *run(void *arg)
         if (!busy && wake > mono)
             waker_wait(&w->waker, wake - mono);
     }
-    for (size_t i = 0; i < w->store->n_groups; i++)
-        group_abandon(w->store->groups[i]);
+    worker_abandon(w);
     return NULL;
 }
 

@@ -2,8 +2,8 @@
  * worker.h - the thread that steps support and Paxos of its groups and applies what they choose.
  *
  * Hides the inbox, the timers, and how what a round produced leaves: appends as one batch to the log writer,
- * messages as one bundle to each peer. It sleeps when there is nothing to do. Threads: worker_deliver and
- * worker_wake from any thread; worker_send and worker_batch from its groups, on its own; the rest from the
+ * messages as one bundle to each peer. It sleeps when there is nothing to do. Threads: worker_deliver
+ * from any thread; worker_send and worker_batch from its groups, on its own; the rest from the
  * thread that wires the store.
  */
 #ifndef MRD_STORAGE_WORKER_H
@@ -25,6 +25,13 @@ void worker_start(struct worker *w);
 void worker_stop(struct worker *w);
 void worker_halt(struct worker *w);
 void worker_free(struct worker *w); /* NULL is fine */
+
+/* What the thread does, again and again; for whoever steps the store by hand (store_step.h). True if there is
+ * more to do at once; otherwise *out_wake_mono is when. */
+bool worker_round(struct worker *w, int64_t *out_wake_mono);
+/* A clean stop, after each round: true once every group has given up its lease, or there is no more time to. */
+bool worker_retire(struct worker *w);
+void worker_abandon(struct worker *w); /* it ends: every command that waits is answered */
 
 /* An rpc handler: copies the message into the inbox. */
 void worker_deliver(void *arg, const struct rpc_msg *msg);
