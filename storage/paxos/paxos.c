@@ -16,12 +16,12 @@ static void add_voters(struct paxos *p, const struct paxos_options *opts)
 {
     ASSERT(opts->n_voters >= 1 && opts->n_voters <= PAXOS_VOTERS_MAX);
     for (size_t i = 0; i < opts->n_voters; i++) {
-        ASSERT(opts->voters[i] != 0 && px_voter(p, opts->voters[i]) == NULL);
-        p->voters[p->n_voters++].node = opts->voters[i];
+        ASSERT(opts->voters[i] != 0 && px_peer(p, opts->voters[i]) == NULL);
+        p->peers[p->n_peers++].node = opts->voters[i];
     }
-    p->self = px_voter(p, opts->self);
+    p->self = px_peer(p, opts->self);
     ASSERT(p->self != NULL);
-    p->quorum = p->n_voters / 2 + 1;
+    p->quorum = p->n_peers / 2 + 1;
 }
 
 struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_start *start,
@@ -114,11 +114,11 @@ void px_set_role(struct paxos *p, enum paxos_role role, const char *why)
     p->role = role;
 }
 
-struct voter *px_voter(struct paxos *p, node_id node)
+struct peer *px_peer(struct paxos *p, node_id node)
 {
-    for (size_t i = 0; i < p->n_voters; i++)
-        if (p->voters[i].node == node)
-            return &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].node == node)
+            return &p->peers[i];
     return NULL;
 }
 
@@ -177,14 +177,14 @@ static void on_durable(struct paxos *p, uint64_t seq)
 static bool well_formed(struct paxos *p, const struct paxos_msg *m)
 {
     return m->group == p->o.group && m->to == p->o.self && m->from != p->o.self &&
-           px_voter(p, m->from) != NULL && m->ballot.round != 0 && m->ballot.node != 0 &&
+           px_peer(p, m->from) != NULL && m->ballot.round != 0 && m->ballot.node != 0 &&
            m->ballot.round < UINT64_MAX / 2 && m->slot < UINT64_MAX / 2 &&
            m->prev_slot < UINT64_MAX / 2 && m->promised.round < UINT64_MAX / 2;
 }
 
 static void on_message(struct paxos *p, const struct paxos_msg *m)
 {
-    struct voter *v = px_voter(p, m->from);
+    struct peer *peer = px_peer(p, m->from);
 
     if (!well_formed(p, m))
         return;
@@ -193,16 +193,16 @@ static void on_message(struct paxos *p, const struct paxos_msg *m)
         px_on_ask(p, m);
         break;
     case PAXOS_WILLING:
-        px_on_willing(p, v, m);
+        px_on_willing(p, peer, m);
         break;
     case PAXOS_PREPARE:
         px_on_prepare(p, m);
         break;
     case PAXOS_PROMISE:
-        px_on_promise(p, v, m);
+        px_on_promise(p, peer, m);
         break;
     case PAXOS_REFUSE:
-        px_on_refuse(p, v, m);
+        px_on_refuse(p, peer, m);
         break;
     case PAXOS_FETCH:
         px_on_fetch(p, m);
@@ -214,10 +214,10 @@ static void on_message(struct paxos *p, const struct paxos_msg *m)
         px_on_accept(p, m);
         break;
     case PAXOS_ACK:
-        px_on_ack(p, v, m);
+        px_on_ack(p, peer, m);
         break;
     case PAXOS_NACK:
-        px_on_nack(p, v, m);
+        px_on_nack(p, peer, m);
         break;
     case PAXOS_RELEASE:
         px_on_release(p, m);
@@ -229,10 +229,10 @@ static void on_message(struct paxos *p, const struct paxos_msg *m)
 static void on_loaded(struct paxos *p, node_id node, const struct paxos_entry *entries, size_t n)
 {
     enum load_for kind = p->load_kind;
-    struct voter *v = px_voter(p, node);
+    struct peer *peer = px_peer(p, node);
     struct paxos_entry *copy;
 
-    if (kind == LOAD_NONE || node != p->load_node || v == NULL)
+    if (kind == LOAD_NONE || node != p->load_node || peer == NULL)
         return;
     p->load_kind = LOAD_NONE;
     if (n > PAXOS_MSG_ENTRIES_MAX)
@@ -250,8 +250,8 @@ static void on_loaded(struct paxos *p, node_id node, const struct paxos_entry *e
     }
     if (kind == LOAD_LOG && ballot_cmp(p->load_ballot, p->hard.promised) == 0)
         px_send_log(p, node, copy, n);
-    else if (kind == LOAD_ACCEPT && px_leads(p) && v->next == p->load_from)
-        px_send_accept(p, v, copy, n);
+    else if (kind == LOAD_ACCEPT && px_leads(p) && peer->next == p->load_from)
+        px_send_accept(p, peer, copy, n);
 }
 
 void px_load(struct paxos *p, enum load_for kind, node_id node, slot_no from, slot_no to,

@@ -123,22 +123,23 @@ void px_lead_begin(struct paxos *p)
     p->raise = (struct ballot){0, 0};
     px_lead_entry(p);
     p->lead_first = p->own_first;
-    for (size_t i = 0; i < p->n_voters; i++) {
-        struct voter *v = &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
         slot_no at = last;
 
         /* A voter's last entry, if we hold the same one, vouches for all before it. */
-        if (v->willing && v->last < at)
-            at = same_ballot(plog_ballot(&p->log, v->last), v->last_ballot) ? v->last : p->chosen;
-        v->match = 0;
-        v->next = at + 1;
-        v->n_flight = 0;
-        v->probing = false;
-        v->nacked = 0;
-        v->sent_mono = p->mono;
-        v->heard_mono = p->mono;
-        v->clock = CLOCK_UNKNOWN;
-        v->earliest = 0;
+        if (peer->willing && peer->last < at)
+            at = same_ballot(plog_ballot(&p->log, peer->last), peer->last_ballot) ? peer->last
+                                                                                  : p->chosen;
+        peer->match = 0;
+        peer->next = at + 1;
+        peer->n_flight = 0;
+        peer->probing = false;
+        peer->nacked = 0;
+        peer->sent_mono = p->mono;
+        peer->heard_mono = p->mono;
+        peer->clock = CLOCK_UNKNOWN;
+        peer->earliest = 0;
     }
 }
 
@@ -157,14 +158,14 @@ void px_propose(struct paxos *p, struct bytes payload)
     append_entry(p, p->ballot, payload);
 }
 
-void px_send_accept(struct paxos *p, struct voter *v, const struct paxos_entry *entries, size_t n)
+void px_send_accept(struct paxos *p, struct peer *peer, const struct paxos_entry *entries, size_t n)
 {
-    slot_no prev = v->next - 1;
+    slot_no prev = peer->next - 1;
 
     if (prev + 1 < p->log.first)
         prev = p->log.first - 1; /* it lags behind the stored log: at least it hears that we live */
     ASSERT(n == 0 || entries[0].slot == prev + 1);
-    px_send(p, v->node,
+    px_send(p, peer->node,
             (struct paxos_msg){.kind = PAXOS_ACCEPT,
                                .ballot = p->ballot,
                                .slot = p->everywhere,
@@ -174,11 +175,11 @@ void px_send_accept(struct paxos *p, struct voter *v, const struct paxos_entry *
                                .entries = entries,
                                .n_entries = n},
             0);
-    v->sent_mono = p->mono;
+    peer->sent_mono = p->mono;
     if (n > 0) {
-        ASSERT(v->n_flight < FLIGHT_MAX);
-        v->next += n;
-        v->flight[v->n_flight++] = v->next - 1;
+        ASSERT(peer->n_flight < FLIGHT_MAX);
+        peer->next += n;
+        peer->flight[peer->n_flight++] = peer->next - 1;
     }
 }
 
@@ -188,27 +189,27 @@ static int64_t heartbeat_ns(const struct paxos *p)
     return px_lease_holds(p) ? p->o.heartbeat_ns : p->o.resend_ns;
 }
 
-static void replicate(struct paxos *p, struct voter *v)
+static void replicate(struct paxos *p, struct peer *peer)
 {
-    if (v->n_flight > 0 && p->mono - v->sent_mono >= p->o.resend_ns) {
-        v->probing = true;
-        v->n_flight = 0;
-        v->next = v->match != 0 ? v->match + 1 : v->flight[0];
-        px_send_accept(p, v, NULL, 0);
+    if (peer->n_flight > 0 && p->mono - peer->sent_mono >= p->o.resend_ns) {
+        peer->probing = true;
+        peer->n_flight = 0;
+        peer->next = peer->match != 0 ? peer->match + 1 : peer->flight[0];
+        px_send_accept(p, peer, NULL, 0);
     }
-    while (!v->probing && v->n_flight < FLIGHT_MAX && v->next <= p->log.last &&
-           v->next >= p->log.first) {
+    while (!peer->probing && peer->n_flight < FLIGHT_MAX && peer->next <= p->log.last &&
+           peer->next >= p->log.first) {
         size_t n;
-        const struct paxos_entry *entries = px_entries(p, v->next, p->log.last, &n);
+        const struct paxos_entry *entries = px_entries(p, peer->next, p->log.last, &n);
 
         if (n == 0) {
-            px_load(p, LOAD_ACCEPT, v->node, v->next, p->log.last, p->ballot);
+            px_load(p, LOAD_ACCEPT, peer->node, peer->next, p->log.last, p->ballot);
             break;
         }
-        px_send_accept(p, v, entries, n);
+        px_send_accept(p, peer, entries, n);
     }
-    if (p->mono - v->sent_mono >= heartbeat_ns(p))
-        px_send_accept(p, v, NULL, 0);
+    if (p->mono - peer->sent_mono >= heartbeat_ns(p))
+        px_send_accept(p, peer, NULL, 0);
 }
 
 /* The slot that at least `quorum` voters hold durably. */
@@ -216,8 +217,8 @@ static slot_no quorum_match(const struct paxos *p)
 {
     slot_no match[PAXOS_VOTERS_MAX] = {0};
 
-    for (size_t i = 0; i < p->n_voters; i++) {
-        slot_no m = p->voters[i].match;
+    for (size_t i = 0; i < p->n_peers; i++) {
+        slot_no m = p->peers[i].match;
         size_t j = i;
 
         for (; j > 0 && match[j - 1] < m; j--)
@@ -239,9 +240,9 @@ static void count_chosen(struct paxos *p)
         ASSERT(same_ballot(plog_ballot(&p->log, slot), p->ballot)); /* P7 */
         p->chosen = slot;
     }
-    for (size_t i = 0; i < p->n_voters; i++)
-        if (p->voters[i].match < all)
-            all = p->voters[i].match;
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].match < all)
+            all = p->peers[i].match;
     if (all > p->chosen)
         all = p->chosen;
     if (all > p->everywhere)
@@ -300,20 +301,20 @@ void px_lead(struct paxos *p)
         watch_stop(p);
     if (p->role == PAXOS_LEADER && px_raising(p))
         px_raise_step(p);
-    for (size_t i = 0; px_leads(p) && !px_raising(p) && i < p->n_voters; i++)
-        if (&p->voters[i] != p->self)
-            replicate(p, &p->voters[i]);
+    for (size_t i = 0; px_leads(p) && !px_raising(p) && i < p->n_peers; i++)
+        if (&p->peers[i] != p->self)
+            replicate(p, &p->peers[i]);
 }
 
 int64_t px_lead_wake(const struct paxos *p)
 {
     int64_t wake = p->mono + p->o.heartbeat_ns;
 
-    for (size_t i = 0; i < p->n_voters; i++) {
-        const struct voter *v = &p->voters[i];
-        int64_t due = v->sent_mono + (v->n_flight > 0 ? p->o.resend_ns : heartbeat_ns(p));
+    for (size_t i = 0; i < p->n_peers; i++) {
+        const struct peer *peer = &p->peers[i];
+        int64_t due = peer->sent_mono + (peer->n_flight > 0 ? p->o.resend_ns : heartbeat_ns(p));
 
-        if (v != p->self && due < wake)
+        if (peer != p->self && due < wake)
             wake = due;
     }
     if (px_raising(p) && p->mono + p->o.resend_ns < wake)
@@ -396,43 +397,43 @@ void px_on_accept(struct paxos *p, const struct paxos_msg *m)
     answer_accept(p, m, PAXOS_ACK, matched);
 }
 
-void px_on_ack(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     size_t kept = 0;
 
     if (!px_leads(p) || !same_ballot(m->ballot, p->ballot) || m->slot > p->log.last)
         return;
-    px_note_clock(p, v, m);
-    v->heard_mono = p->mono;
-    v->probing = false;
-    if (m->slot > v->match) {
-        v->match = m->slot;
+    px_note_clock(p, peer, m);
+    peer->heard_mono = p->mono;
+    peer->probing = false;
+    if (m->slot > peer->match) {
+        peer->match = m->slot;
         p->giveup_mono = p->mono + GIVEUP_ELECTIONS * p->o.election_max_ns;
     }
-    if (v->next <= v->match)
-        v->next = v->match + 1;
-    for (size_t i = 0; i < v->n_flight; i++)
-        if (v->flight[i] > v->match)
-            v->flight[kept++] = v->flight[i];
-    v->n_flight = kept;
+    if (peer->next <= peer->match)
+        peer->next = peer->match + 1;
+    for (size_t i = 0; i < peer->n_flight; i++)
+        if (peer->flight[i] > peer->match)
+            peer->flight[kept++] = peer->flight[i];
+    peer->n_flight = kept;
 }
 
-void px_on_nack(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+void px_on_nack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     if (!px_leads(p) || !same_ballot(m->ballot, p->ballot))
         return;
-    px_note_clock(p, v, m);
-    v->heard_mono = p->mono;
-    if (m->slot < v->match)
+    px_note_clock(p, peer, m);
+    peer->heard_mono = p->mono;
+    if (m->slot < peer->match)
         return; /* overtaken by an ack */
-    if (!v->probing && v->n_flight > 0 && v->nacked == m->slot &&
-        p->mono - v->nacked_mono < p->o.resend_ns)
+    if (!peer->probing && peer->n_flight > 0 && peer->nacked == m->slot &&
+        p->mono - peer->nacked_mono < p->o.resend_ns)
         return; /* the rest of the same gap: it is being sent again */
-    v->nacked = m->slot;
-    v->nacked_mono = p->mono;
-    v->probing = false;
-    v->n_flight = 0;
-    v->next = (m->slot < p->log.last ? m->slot : p->log.last) + 1;
-    if (v->next < p->log.first)
-        v->next = p->log.first; /* only what every voter holds is truncated */
+    peer->nacked = m->slot;
+    peer->nacked_mono = p->mono;
+    peer->probing = false;
+    peer->n_flight = 0;
+    peer->next = (m->slot < p->log.last ? m->slot : p->log.last) + 1;
+    if (peer->next < p->log.first)
+        peer->next = p->log.first; /* only what every voter holds is truncated */
 }

@@ -153,9 +153,9 @@ static void say_release(struct paxos *p)
 {
     struct paxos_msg m = {.kind = PAXOS_RELEASE, .ballot = p->hard.promised};
 
-    for (size_t i = 0; i < p->n_voters; i++)
-        if (&p->voters[i] != p->self)
-            px_send(p, p->voters[i].node, m, 0);
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (&p->peers[i] != p->self)
+            px_send(p, p->peers[i].node, m, 0);
     p->released_mono = p->mono;
 }
 
@@ -179,12 +179,12 @@ static void begin_phase(struct paxos *p, enum phase phase)
 {
     p->phase = phase;
     p->phase_until_mono = p->mono + 2 * p->o.election_max_ns;
-    for (size_t i = 0; i < p->n_voters; i++) {
-        struct voter *v = &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
 
-        v->willing = v->refused = false;
-        v->retry_mono = 0;
-        v->sent_mono = p->mono - p->o.resend_ns;
+        peer->willing = peer->refused = false;
+        peer->retry_mono = 0;
+        peer->sent_mono = p->mono - p->o.resend_ns;
     }
 }
 
@@ -197,11 +197,11 @@ static void begin_ask(struct paxos *p)
     p->leader = 0;
     px_set_role(p, PAXOS_CANDIDATE, "asks");
     begin_phase(p, PHASE_ASK);
-    for (size_t i = 0; i < p->n_voters; i++) {
-        struct voter *v = &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
 
-        v->epochs[0] = v->epochs[1] = 0;
-        v->clock = CLOCK_UNKNOWN;
+        peer->epochs[0] = peer->epochs[1] = 0;
+        peer->clock = CLOCK_UNKNOWN;
     }
     p->self->willing = true;
 }
@@ -258,8 +258,8 @@ static size_t count_willing(const struct paxos *p)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < p->n_voters; i++)
-        n += p->voters[i].willing;
+    for (size_t i = 0; i < p->n_peers; i++)
+        n += p->peers[i].willing;
     return n;
 }
 
@@ -267,8 +267,8 @@ static size_t count_refused(const struct paxos *p)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < p->n_voters; i++)
-        n += p->voters[i].refused;
+    for (size_t i = 0; i < p->n_peers; i++)
+        n += p->peers[i].refused;
     return n;
 }
 
@@ -304,16 +304,16 @@ static void send_fetch(struct paxos *p)
 /* The quorum is there. The log with the highest (last ballot, length) among it holds all that is chosen. */
 static void take_best_log(struct paxos *p)
 {
-    struct voter *best = p->self;
+    struct peer *best = p->self;
 
     p->self->last = p->log.last;
     p->self->last_ballot = plog_ballot(&p->log, p->log.last);
-    for (size_t i = 0; i < p->n_voters; i++) {
-        struct voter *v = &p->voters[i];
-        int c = ballot_cmp(v->last_ballot, best->last_ballot);
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
+        int c = ballot_cmp(peer->last_ballot, best->last_ballot);
 
-        if (v->willing && (c > 0 || (c == 0 && v->last > best->last)))
-            best = v;
+        if (peer->willing && (c > 0 || (c == 0 && peer->last > best->last)))
+            best = peer;
     }
     if (best == p->self) {
         px_lead_begin(p);
@@ -335,23 +335,23 @@ static void back_off(struct paxos *p)
 {
     int64_t pause = retry_max_ns;
 
-    for (size_t i = 0; i < p->n_voters; i++) {
-        const struct voter *v = &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        const struct peer *peer = &p->peers[i];
 
-        if (v->refused && v->retry_mono - p->mono < pause)
-            pause = v->retry_mono - p->mono;
+        if (peer->refused && peer->retry_mono - p->mono < pause)
+            pause = peer->retry_mono - p->mono;
     }
     px_step_down(p, "refused", pause + rng_between(&p->rng, 0, p->o.election_min_ns));
 }
 
-static int64_t ask_at(const struct paxos *p, const struct voter *v)
+static int64_t ask_at(const struct paxos *p, const struct peer *peer)
 {
-    return v->retry_mono != 0 ? v->retry_mono : v->sent_mono + p->o.resend_ns;
+    return peer->retry_mono != 0 ? peer->retry_mono : peer->sent_mono + p->o.resend_ns;
 }
 
-static bool wants_answer(const struct paxos *p, const struct voter *v)
+static bool wants_answer(const struct paxos *p, const struct peer *peer)
 {
-    return v != p->self && !v->willing && !v->refused;
+    return peer != p->self && !peer->willing && !peer->refused;
 }
 
 static void ask_voters(struct paxos *p)
@@ -364,13 +364,13 @@ static void ask_voters(struct paxos *p)
 
     if (after != 0 && p->hard_seq != p->step_write)
         return; /* they wait for the sync already */
-    for (size_t i = 0; i < p->n_voters; i++) {
-        struct voter *v = &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
 
-        if (wants_answer(p, v) && p->mono >= ask_at(p, v)) {
-            v->retry_mono = 0;
-            v->sent_mono = p->mono;
-            px_send(p, v->node, m, after);
+        if (wants_answer(p, peer) && p->mono >= ask_at(p, peer)) {
+            peer->retry_mono = 0;
+            peer->sent_mono = p->mono;
+            px_send(p, peer->node, m, after);
         }
     }
 }
@@ -381,7 +381,7 @@ void px_campaign(struct paxos *p)
         px_step_down(p, "time is void", 0);
         return;
     }
-    if (p->n_voters - count_refused(p) < p->quorum) {
+    if (p->n_peers - count_refused(p) < p->quorum) {
         back_off(p);
         return;
     }
@@ -410,14 +410,14 @@ int64_t px_campaign_wake(const struct paxos *p)
 
     if (p->phase == PHASE_FETCH && p->fetch_mono + p->o.resend_ns < wake)
         wake = p->fetch_mono + p->o.resend_ns;
-    for (size_t i = 0; p->phase != PHASE_FETCH && i < p->n_voters; i++) {
-        const struct voter *v = &p->voters[i];
+    for (size_t i = 0; p->phase != PHASE_FETCH && i < p->n_peers; i++) {
+        const struct peer *peer = &p->peers[i];
 
         /* While the own promise is being synced nothing is sent again; DURABLE will step us. */
         if (p->phase == PHASE_PREPARE && p->hard_seq > p->durable_seq)
             break;
-        if (wants_answer(p, v) && ask_at(p, v) < wake)
-            wake = ask_at(p, v);
+        if (wants_answer(p, peer) && ask_at(p, peer) < wake)
+            wake = ask_at(p, peer);
     }
     return wake;
 }
@@ -444,11 +444,11 @@ void px_on_ask(struct paxos *p, const struct paxos_msg *m)
     px_send(p, m->from, (struct paxos_msg){.kind = PAXOS_WILLING, .ballot = m->ballot}, 0);
 }
 
-void px_on_willing(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+void px_on_willing(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK && same_ballot(m->ballot, p->ballot)) {
-        v->willing = true;
-        v->refused = false;
+        peer->willing = true;
+        peer->refused = false;
     }
 }
 
@@ -481,52 +481,52 @@ void px_on_prepare(struct paxos *p, const struct paxos_msg *m)
             px_after(p, p->log.last));
 }
 
-void px_on_promise(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+void px_on_promise(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     if (p->role == PAXOS_LEADER && px_raising(p) && same_ballot(m->ballot, p->raise)) {
-        px_note_epoch(v, m->epoch);
-        px_raise_promised(p, v, m);
+        px_note_epoch(peer, m->epoch);
+        px_raise_promised(p, peer, m);
         return;
     }
     if (p->role == PAXOS_FOLLOWER || !same_ballot(m->ballot, p->ballot) ||
         (p->role == PAXOS_CANDIDATE && p->phase == PHASE_ASK))
         return;
-    px_note_epoch(v, m->epoch);
-    if (p->role != PAXOS_CANDIDATE || v->willing || ballot_cmp(m->last, p->ballot) >= 0)
+    px_note_epoch(peer, m->epoch);
+    if (p->role != PAXOS_CANDIDATE || peer->willing || ballot_cmp(m->last, p->ballot) >= 0)
         return;
-    v->willing = true;
-    v->refused = false;
-    v->last = m->slot;
-    v->last_ballot = m->last;
+    peer->willing = true;
+    peer->refused = false;
+    peer->last = m->slot;
+    peer->last_ballot = m->last;
 }
 
 /* A voter still holds one of our ballots against another node: let it go, if that ballot is history. */
-static void on_nudge(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+static void on_nudge(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     bool in_use = (same_ballot(m->promised, p->ballot) || same_ballot(m->promised, p->raise)) &&
                   (px_leads(p) || (p->role == PAXOS_CANDIDATE && p->phase != PHASE_ASK));
 
     if (in_use || ballot_cmp(m->promised, p->hard.promised) > 0 || !own_past_over(p))
         return;
-    px_send(p, v->node, (struct paxos_msg){.kind = PAXOS_RELEASE, .ballot = m->promised}, 0);
+    px_send(p, peer->node, (struct paxos_msg){.kind = PAXOS_RELEASE, .ballot = m->promised}, 0);
 }
 
-static void refused_by(struct paxos *p, struct voter *v, int64_t retry_ns)
+static void refused_by(struct paxos *p, struct peer *peer, int64_t retry_ns)
 {
     if (retry_ns < 0 || retry_ns > retry_max_ns)
         retry_ns = retry_max_ns;
     if (retry_ns == 0)
         retry_ns = p->o.election_min_ns;
-    v->retry_mono = p->mono + retry_ns + ASK_PAUSE_NS;
-    v->refused = retry_ns > p->o.election_max_ns; /* else it is worth waiting for */
+    peer->retry_mono = p->mono + retry_ns + ASK_PAUSE_NS;
+    peer->refused = retry_ns > p->o.election_max_ns; /* else it is worth waiting for */
 }
 
-void px_on_refuse(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+void px_on_refuse(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     px_note_round(p, m->promised);
     if (m->promised.node == p->o.self && m->ballot.node != p->o.self) {
         px_note_round(p, m->ballot);
-        on_nudge(p, v, m);
+        on_nudge(p, peer, m);
         return;
     }
     if (p->role == PAXOS_FOLLOWER || (!same_ballot(m->ballot, p->ballot) &&
@@ -544,8 +544,8 @@ void px_on_refuse(struct paxos *p, struct voter *v, const struct paxos_msg *m)
         px_step_down(p, "outbid", rng_between(&p->rng, 0, p->o.election_min_ns));
     else if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_FETCH && m->slot != 0)
         px_step_down(p, "its log is not to be had", 4 * p->o.election_max_ns);
-    else if (p->role == PAXOS_CANDIDATE && !v->willing)
-        refused_by(p, v, m->retry_ns);
+    else if (p->role == PAXOS_CANDIDATE && !peer->willing)
+        refused_by(p, peer, m->retry_ns);
 }
 
 void px_send_log(struct paxos *p, node_id to, const struct paxos_entry *entries, size_t n)

@@ -42,9 +42,9 @@ struct plog {
 
 enum clock_view { CLOCK_UNKNOWN, CLOCK_AGREES, CLOCK_DISAGREES };
 
-/* Another voter, or this one, as this replica sees it. What a candidate or leader knows is cleared
+/* Another replica, or this one, as this replica sees it. What a candidate or leader knows is cleared
  * when it begins. */
-struct voter {
+struct peer {
     node_id node;
     bool willing; /* answered ASK or PREPARE of the present phase */
     bool refused;
@@ -73,9 +73,9 @@ enum load_for { LOAD_NONE, LOAD_ACCEPT, LOAD_LOG };
 
 struct paxos {
     struct paxos_options o; /* o.voters is not kept */
-    struct voter voters[PAXOS_VOTERS_MAX];
-    size_t n_voters, quorum;
-    struct voter *self;
+    struct peer peers[PAXOS_VOTERS_MAX];
+    size_t n_peers, quorum;
+    struct peer *self;
     struct rng rng;
     struct plog log;
 
@@ -151,7 +151,7 @@ struct paxos {
 /* paxos.c */
 void px_trace(struct paxos *p, const char *fmt, ...) MRD_PRINTF(2, 3);
 void px_set_role(struct paxos *p, enum paxos_role role, const char *why);
-struct voter *px_voter(struct paxos *p, node_id node);
+struct peer *px_peer(struct paxos *p, node_id node);
 void px_begin_write(struct paxos *p);
 void px_send(struct paxos *p, node_id to, struct paxos_msg m, uint64_t after_write);
 void px_note_round(struct paxos *p, struct ballot b);
@@ -177,10 +177,10 @@ void px_campaign(struct paxos *p);         /* each step of a candidate */
 int64_t px_follow_wake(struct paxos *p);
 int64_t px_campaign_wake(const struct paxos *p);
 void px_on_ask(struct paxos *p, const struct paxos_msg *m);
-void px_on_willing(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_on_willing(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
 void px_on_prepare(struct paxos *p, const struct paxos_msg *m);
-void px_on_promise(struct paxos *p, struct voter *v, const struct paxos_msg *m);
-void px_on_refuse(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_on_promise(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
+void px_on_refuse(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
 void px_on_fetch(struct paxos *p, const struct paxos_msg *m);
 void px_on_log(struct paxos *p, const struct paxos_msg *m);
 void px_on_release(struct paxos *p, const struct paxos_msg *m);
@@ -194,9 +194,10 @@ int64_t px_lead_wake(const struct paxos *p);
 void px_propose(struct paxos *p, struct bytes payload);
 bool px_room(const struct paxos *p);
 void px_on_accept(struct paxos *p, const struct paxos_msg *m);
-void px_on_ack(struct paxos *p, struct voter *v, const struct paxos_msg *m);
-void px_on_nack(struct paxos *p, struct voter *v, const struct paxos_msg *m);
-void px_send_accept(struct paxos *p, struct voter *v, const struct paxos_entry *entries, size_t n);
+void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
+void px_on_nack(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
+void px_send_accept(struct paxos *p, struct peer *peer, const struct paxos_entry *entries,
+                    size_t n);
 /* Entries [from, from + n) into step memory, at most the limits of one message; *out_n 0 if the first is
  * not in memory. */
 const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, size_t *out_n);
@@ -217,12 +218,12 @@ void px_lead_entry(struct paxos *p); /* the entry that a ballot begins with */
 bool px_raising(const struct paxos *p);
 void px_raise(
     struct paxos *p); /* a voter promised a higher ballot: begin, unless that is not possible now */
-void px_raise_promised(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_raise_promised(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
 void px_raise_step(struct paxos *p);
 
 /* paxos_lease.c */
-void px_note_epoch(struct voter *v, uint64_t epoch);
-void px_note_clock(struct paxos *p, struct voter *v, const struct paxos_msg *m);
+void px_note_epoch(struct peer *peer, uint64_t epoch);
+void px_note_clock(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
 bool px_contradicts(const struct paxos *p,
                     struct tt_interval other); /* it is ahead of what we think possible */
 void px_lease(struct paxos *p);                /* lease_end and agreed, from support and clocks */

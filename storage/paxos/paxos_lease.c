@@ -17,12 +17,12 @@ enum {
     FRESH_HEARTBEATS = 8
 };
 
-void px_note_epoch(struct voter *v, uint64_t epoch)
+void px_note_epoch(struct peer *peer, uint64_t epoch)
 {
-    if (epoch == 0 || epoch == v->epochs[0] || epoch == v->epochs[1])
+    if (epoch == 0 || epoch == peer->epochs[0] || epoch == peer->epochs[1])
         return;
-    v->epochs[1] = v->epochs[0];
-    v->epochs[0] = epoch;
+    peer->epochs[1] = peer->epochs[0];
+    peer->epochs[0] = epoch;
 }
 
 bool px_contradicts(const struct paxos *p, struct tt_interval other)
@@ -31,29 +31,29 @@ bool px_contradicts(const struct paxos *p, struct tt_interval other)
            other.earliest > p->now.latest + p->o.contradiction_cap_ns;
 }
 
-static tstamp aged(const struct paxos *p, const struct voter *v)
+static tstamp aged(const struct paxos *p, const struct peer *peer)
 {
-    int64_t age = p->mono - v->earliest_mono;
+    int64_t age = p->mono - peer->earliest_mono;
 
-    return v->earliest + age - (age >> DRIFT_SHIFT);
+    return peer->earliest + age - (age >> DRIFT_SHIFT);
 }
 
-void px_note_clock(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+void px_note_clock(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     int64_t arrived = m->mono_ns > 0 && m->mono_ns < p->mono ? m->mono_ns : p->mono;
 
     if (tt_is_void(m->time) || px_contradicts(p, m->time)) {
         /* Counts for durability only: neither as clock nor as support. */
-        v->clock = CLOCK_DISAGREES;
-        v->epochs[0] = v->epochs[1] = 0;
+        peer->clock = CLOCK_DISAGREES;
+        peer->epochs[0] = peer->epochs[1] = 0;
         return;
     }
-    px_note_epoch(v, m->epoch);
-    if (v->clock != CLOCK_AGREES || m->time.earliest + (p->mono - arrived) > aged(p, v)) {
-        v->earliest = m->time.earliest;
-        v->earliest_mono = arrived;
+    px_note_epoch(peer, m->epoch);
+    if (peer->clock != CLOCK_AGREES || m->time.earliest + (p->mono - arrived) > aged(p, peer)) {
+        peer->earliest = m->time.earliest;
+        peer->earliest_mono = arrived;
     }
-    v->clock = CLOCK_AGREES;
+    peer->clock = CLOCK_AGREES;
 }
 
 static void insert_sorted(tstamp *top, size_t n, tstamp t)
@@ -64,21 +64,21 @@ static void insert_sorted(tstamp *top, size_t n, tstamp t)
 }
 
 /* End of support that counts for this ballot; 0: none. */
-static tstamp support_until(const struct paxos *p, const struct voter *v)
+static tstamp support_until(const struct paxos *p, const struct peer *peer)
 {
     uint64_t epoch;
     tstamp until;
 
-    if (!support_received(p->sup, v->node, &epoch, &until))
+    if (!support_received(p->sup, peer->node, &epoch, &until))
         return 0;
-    if (v == p->self || epoch == v->epochs[0] || epoch == v->epochs[1])
+    if (peer == p->self || epoch == peer->epochs[0] || epoch == peer->epochs[1])
         return until;
     return 0;
 }
 
-static bool fresh(const struct paxos *p, const struct voter *v)
+static bool fresh(const struct paxos *p, const struct peer *peer)
 {
-    return p->mono - v->heard_mono <= FRESH_HEARTBEATS * p->o.heartbeat_ns;
+    return p->mono - peer->heard_mono <= FRESH_HEARTBEATS * p->o.heartbeat_ns;
 }
 
 void px_lease(struct paxos *p)
@@ -87,14 +87,14 @@ void px_lease(struct paxos *p)
     size_t n_clocks = 0;
     tstamp own = support_until(p, p->self);
 
-    for (size_t i = 0; i < p->n_voters; i++) {
-        const struct voter *v = &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        const struct peer *peer = &p->peers[i];
 
-        insert_sorted(ends, i, support_until(p, v));
-        if (v == p->self)
+        insert_sorted(ends, i, support_until(p, peer));
+        if (peer == p->self)
             insert_sorted(clocks, n_clocks++, p->now.earliest);
-        else if (v->clock == CLOCK_AGREES && fresh(p, v))
-            insert_sorted(clocks, n_clocks++, aged(p, v));
+        else if (peer->clock == CLOCK_AGREES && fresh(p, peer))
+            insert_sorted(clocks, n_clocks++, aged(p, peer));
     }
     /* L8: the own support ends when this node cannot sync, and the lease with it. */
     p->lease_end = ends[p->quorum - 1] < own ? ends[p->quorum - 1] : own;
@@ -110,10 +110,10 @@ bool px_lease_holds(const struct paxos *p)
 
 bool px_clocks_lost(const struct paxos *p)
 {
-    size_t n = p->n_voters;
+    size_t n = p->n_peers;
 
-    for (size_t i = 0; i < p->n_voters; i++)
-        if (p->voters[i].clock == CLOCK_DISAGREES && fresh(p, &p->voters[i]))
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].clock == CLOCK_DISAGREES && fresh(p, &p->peers[i]))
             n--;
     return n < p->quorum;
 }

@@ -28,27 +28,27 @@ void px_raise(struct paxos *p)
     px_promise(p, b);
     p->raise = b;
     p->phase_until_mono = p->mono + GIVEUP_ELECTIONS * p->o.election_max_ns;
-    for (size_t i = 0; i < p->n_voters; i++) {
-        p->voters[i].willing = false;
-        p->voters[i].prepared_mono = p->mono - p->o.resend_ns;
+    for (size_t i = 0; i < p->n_peers; i++) {
+        p->peers[i].willing = false;
+        p->peers[i].prepared_mono = p->mono - p->o.resend_ns;
     }
 }
 
-static bool better_log(const struct paxos *p, const struct voter *v)
+static bool better_log(const struct paxos *p, const struct peer *peer)
 {
-    int c = ballot_cmp(v->last_ballot, plog_ballot(&p->log, p->log.last));
+    int c = ballot_cmp(peer->last_ballot, plog_ballot(&p->log, p->log.last));
 
-    return c > 0 || (c == 0 && v->last > p->log.last);
+    return c > 0 || (c == 0 && peer->last > p->log.last);
 }
 
-void px_raise_promised(struct paxos *p, struct voter *v, const struct paxos_msg *m)
+void px_raise_promised(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
-    if (v->willing || ballot_cmp(m->last, p->raise) >= 0)
+    if (peer->willing || ballot_cmp(m->last, p->raise) >= 0)
         return;
-    v->willing = true;
-    v->last = m->slot;
-    v->last_ballot = m->last;
-    if (better_log(p, v))
+    peer->willing = true;
+    peer->last = m->slot;
+    peer->last_ballot = m->last;
+    if (better_log(p, peer))
         px_step_down(p, "another has led", 0);
 }
 
@@ -61,13 +61,13 @@ static void send_prepares(struct paxos *p)
 
     if (p->hard_seq > p->durable_seq && p->hard_seq != p->step_write)
         return; /* they wait for the sync already */
-    for (size_t i = 0; i < p->n_voters; i++) {
-        struct voter *v = &p->voters[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
 
-        if (v == p->self || v->willing || p->mono - v->prepared_mono < p->o.resend_ns)
+        if (peer == p->self || peer->willing || p->mono - peer->prepared_mono < p->o.resend_ns)
             continue;
-        v->prepared_mono = p->mono;
-        px_send(p, v->node, m, p->hard_seq > p->durable_seq ? p->hard_seq : 0);
+        peer->prepared_mono = p->mono;
+        px_send(p, peer->node, m, p->hard_seq > p->durable_seq ? p->hard_seq : 0);
     }
 }
 
@@ -77,15 +77,15 @@ void px_raise_step(struct paxos *p)
     size_t n = 0;
 
     p->self->willing = p->hard_seq <= p->durable_seq; /* P5 */
-    for (size_t i = 0; i < p->n_voters; i++)
-        n += p->voters[i].willing;
+    for (size_t i = 0; i < p->n_peers; i++)
+        n += p->peers[i].willing;
     if (n >= p->quorum) {
         p->ballot = p->raise;
         p->raise = (struct ballot){0, 0};
         px_lead_entry(p);
-        for (size_t i = 0; i < p->n_voters; i++) {
-            p->voters[i].n_flight = 0;
-            p->voters[i].next = p->voters[i].match != 0 ? p->voters[i].match + 1 : p->own_first;
+        for (size_t i = 0; i < p->n_peers; i++) {
+            p->peers[i].n_flight = 0;
+            p->peers[i].next = p->peers[i].match != 0 ? p->peers[i].match + 1 : p->own_first;
         }
         return;
     }
