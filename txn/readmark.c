@@ -14,7 +14,7 @@ struct readmark {
     _Atomic uint32_t pending[PENDING_SLOTS]; /* pending keys that hash here */
     _Atomic tstamp range;
     _Atomic size_t n_pending;
-    bool bug_forget;
+    MUTANT_FIELD
     pthread_mutex_t mu;
     struct keytree keys; /* guarded by mu, as what follows */
     uint64_t next_rank;
@@ -38,10 +38,12 @@ void readmark_free(struct readmark *rm)
     free(rm);
 }
 
-void readmark_bug_forget(struct readmark *rm)
+#ifdef MRD_MUTANTS
+void readmark_mutate(struct readmark *rm, enum mutant mutant)
 {
-    rm->bug_forget = true;
+    rm->mutant = mutant;
 }
+#endif
 
 /*
  * All atomics here are sequentially consistent, and must be: the reader stores a mark and then loads a counter,
@@ -57,13 +59,13 @@ static void raise_to(_Atomic tstamp *mark, tstamp t)
 
 void readmark_raise(struct readmark *rm, struct bytes key, tstamp t)
 {
-    if (!rm->bug_forget)
+    if (!MUTATED(rm, read_mark_forgotten))
         raise_to(&rm->point[key_hash(key) % POINT_SLOTS], t);
 }
 
 void readmark_raise_range(struct readmark *rm, tstamp t)
 {
-    if (!rm->bug_forget)
+    if (!MUTATED(rm, read_mark_forgotten))
         raise_to(&rm->range, t);
 }
 
@@ -105,7 +107,8 @@ bool readmark_blocked(struct readmark *rm, struct bytes key, tstamp t, struct re
 {
     bool blocked = false;
 
-    if (atomic_load(&rm->pending[key_hash(key) % PENDING_SLOTS]) == 0)
+    if (atomic_load(&rm->pending[key_hash(key) % PENDING_SLOTS]) == 0 ||
+        MUTATED(rm, pending_forgotten))
         return false;
     pthread_mutex_lock(&rm->mu);
     for (struct keynode *n = keytree_find(&rm->keys, key); n != NULL && bytes_eq(n->key, key);

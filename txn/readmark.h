@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "storage/mutant.h"
 #include "txn/keytree.h"
 
 struct readmark;
@@ -27,8 +28,9 @@ struct readmark;
 struct readmark *readmark_new(void);
 void readmark_free(struct readmark *rm); /* NULL is fine; nothing may be pending */
 
-/* Deliberate bug, for the simulator and tests only: marks are not raised. */
-void readmark_bug_forget(struct readmark *rm);
+#ifdef MRD_MUTANTS
+void readmark_mutate(struct readmark *rm, enum mutant mutant); /* the simulator's */
+#endif
 
 /* A reader that has to wait. fn runs once, under the mutex: it signals somebody and returns. */
 struct readmark_waiter {

@@ -47,10 +47,15 @@ bool tsalloc_take(struct tsalloc *a, const struct tsalloc_ask *ask, tstamp *out_
 {
     tstamp s = max_ts(a->used, max_ts(a->promised, ask->above)) + 1;
 
-    s = max_ts(s, max_ts(ask->latest, ask->at_least));
-    if (s > ask->lease_end)
+    if (MUTATED(a, timestamp_below_read_mark))
+        s = max_ts(a->used, a->promised) + 1;
+    if (!MUTATED(a, timestamp_below_latest))
+        s = max_ts(s, max_ts(ask->latest, ask->at_least));
+    if (s > ask->lease_end && !MUTATED(a, timestamp_above_lease_end))
         return false;
-    ASSERT(s > a->used && s > a->promised && s > ask->above && s >= ask->latest); /* T4 */
+    ASSERT(s > a->used && s > a->promised); /* T4 */
+    ASSERT((s > ask->above || MUTATED(a, timestamp_below_read_mark)) &&
+           (s >= ask->latest || MUTATED(a, timestamp_below_latest))); /* T4 */
     a->used = s;
     push(a, s);
     *out_ts = s;

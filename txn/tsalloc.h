@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "base/ids.h"
+#include "storage/mutant.h"
 
 struct tsalloc {
     tstamp
@@ -25,6 +26,7 @@ struct tsalloc {
         bool settled;
     } * flight; /* ring, in order of ts; owned */
     size_t head, n, cap;
+    MUTANT_FIELD
 };
 
 void tsalloc_init(struct tsalloc *a); /* before the first leadership: takes nothing yet */

@@ -39,6 +39,8 @@ struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_sta
     plog_init(&p->log, start);
     ASSERT(start->applied + 1 >= p->log.first && start->applied <= p->log.last); /* P2 */
     p->hard = start->hard;
+    if (MUTATED(opts, forget_promise_over_restart))
+        p->hard = (struct paxos_hard){.promised = plog_ballot(&p->log, p->log.last)};
     p->durable = p->log.last;
     p->chosen = start->applied;
     px_note_round(p, p->hard.promised);
@@ -150,7 +152,7 @@ void px_note_round(struct paxos *p, struct ballot b)
 
 uint64_t px_after(const struct paxos *p, slot_no slot)
 {
-    if (p->o.bug_ack_before_sync)
+    if (MUTATED(&p->o, ack_before_sync))
         return 0;
     if (slot > p->durable)
         return p->write_seq; /* writes are in order: the last one covers all before it */
@@ -378,7 +380,8 @@ static void finish_step(struct paxos *p, struct paxos_out *out)
     *out = (struct paxos_out){.send = p->send, .n_send = p->n_send};
     finish_write(p, out);
     out->chosen = p->chosen;
-    out->apply = p->chosen < p->durable ? p->chosen : p->durable;
+    out->apply =
+        p->chosen < p->durable || MUTATED(&p->o, apply_before_durable) ? p->chosen : p->durable;
     out->everywhere = p->everywhere;
     if (p->load_out) {
         out->load.node = p->load_node;

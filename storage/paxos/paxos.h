@@ -27,6 +27,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "storage/mutant.h"
 #include "storage/paxos/support.h"
 #include "timesvc/tt.h"
 
@@ -125,10 +126,9 @@ struct paxos_options {
     int64_t contradiction_cap_ns; /* 0 */
     size_t
         cache_bytes; /* payloads kept in memory behind `chosen`; older ones are asked of the shell */
-    /* Deliberate bugs, test builds only (tests/sim lists them). */
-    bool bug_accept_without_promise_check, bug_ack_before_sync, bug_adopt_slot_by_slot;
     void (*trace)(void *arg, const char *line); /* NULL: none */
     void *trace_arg;
+    MUTANT_FIELD
 };
 
 /* What the log and the last run left. */

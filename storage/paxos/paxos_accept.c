@@ -225,7 +225,7 @@ static slot_no quorum_match(const struct paxos *p)
             match[j] = match[j - 1];
         match[j] = m;
     }
-    return match[p->quorum - 1];
+    return match[p->quorum - (MUTATED(&p->o, choose_with_minority) ? 2 : 1)];
 }
 
 static void count_chosen(struct paxos *p)
@@ -233,11 +233,12 @@ static void count_chosen(struct paxos *p)
     slot_no slot;
     slot_no all = p->log.last;
 
-    p->self->match = p->o.bug_ack_before_sync ? p->log.last : p->durable;
+    p->self->match = MUTATED(&p->o, ack_before_sync) ? p->log.last : p->durable;
     slot = quorum_match(p);
     /* P7: an older entry counts only once one of the own ballot behind it does. */
-    if (slot > p->chosen && slot >= p->own_first) {
-        ASSERT(same_ballot(plog_ballot(&p->log, slot), p->ballot)); /* P7 */
+    if (slot > p->chosen && (slot >= p->own_first || MUTATED(&p->o, older_entry_counts))) {
+        ASSERT(same_ballot(plog_ballot(&p->log, slot), p->ballot) ||
+               MUTATED(&p->o, older_entry_counts)); /* P7 */
         p->chosen = slot;
     }
     for (size_t i = 0; i < p->n_peers; i++)
@@ -253,8 +254,8 @@ static void begin_lease(struct paxos *p)
 {
     px_set_role(p, PAXOS_LEADER, "leads");
     /* A quorum promised when all earlier leases had surely passed, so this is above every one of them. */
-    p->lease_start = p->now.latest;
-    ASSERT(p->lease_start > p->lease_max); /* P9 */
+    p->lease_start = MUTATED(&p->o, lease_start_at_earliest) ? p->now.earliest : p->now.latest;
+    ASSERT(p->lease_start > p->lease_max || MUTATED(&p->o, lease_start_at_earliest)); /* P9 */
     px_lease(p);
 }
 
@@ -273,6 +274,8 @@ static void watch_stop(struct paxos *p)
 {
     if (!p->stopping || p->chosen < p->log.last)
         return;
+    if (MUTATED(&p->o, release_before_used_passed))
+        p->lease_max = 1;
     if (p->stop_used != 0 && p->stop_used < p->lease_max)
         p->lease_max = p->stop_used; /* nothing above it was assigned or promised */
     px_step_down(p, "stopping", 0);
@@ -342,7 +345,7 @@ static bool takes_accept(struct paxos *p, const struct paxos_msg *m)
     int64_t retry_ns = 0;
     int c = ballot_cmp(m->ballot, p->hard.promised);
 
-    if (c < 0 && p->o.bug_accept_without_promise_check && p->role == PAXOS_FOLLOWER)
+    if (c < 0 && MUTATED(&p->o, accept_without_promise_check) && p->role == PAXOS_FOLLOWER)
         return true;
     if (!px_may_promise(p, m->ballot, &retry_ns)) {
         px_refuse(p, m->from, m->ballot, retry_ns);
@@ -376,6 +379,7 @@ void px_on_accept(struct paxos *p, const struct paxos_msg *m)
 {
     slot_no prev = m->prev_slot;
     slot_no matched = prev + m->n_entries;
+    slot_no known;
 
     px_note_round(p, m->ballot);
     if (m->from != m->ballot.node || !px_entries_ok(m, m->ballot) || !takes_accept(p, m))
@@ -384,14 +388,17 @@ void px_on_accept(struct paxos *p, const struct paxos_msg *m)
     px_heard_leader(p);
     /* Below the window everything was chosen, so it is equal. */
     if (prev + 1 >= p->log.first &&
-        (!plog_has(&p->log, prev) || !same_ballot(plog_ballot(&p->log, prev), m->prev_ballot))) {
+        (!plog_has(&p->log, prev) || (!same_ballot(plog_ballot(&p->log, prev), m->prev_ballot) &&
+                                      !MUTATED(&p->o, accept_without_predecessor_check)))) {
         answer_accept(p, m, PAXOS_NACK, px_back(p, prev, p->chosen));
         return;
     }
     if (!px_adopt(p, m->entries, m->n_entries))
         return;
-    if ((m->chosen < matched ? m->chosen : matched) > p->chosen)
-        p->chosen = m->chosen < matched ? m->chosen : matched;
+    known = MUTATED(&p->o, chosen_beyond_matched) ? p->log.last : matched;
+    known = m->chosen < known ? m->chosen : known;
+    if (known > p->chosen)
+        p->chosen = known;
     if (m->slot > p->everywhere && m->slot <= p->chosen)
         p->everywhere = m->slot;
     answer_accept(p, m, PAXOS_ACK, matched);
@@ -401,7 +408,8 @@ void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     size_t kept = 0;
 
-    if (!px_leads(p) || !same_ballot(m->ballot, p->ballot) || m->slot > p->log.last)
+    if (!px_leads(p) || m->slot > p->log.last ||
+        (!same_ballot(m->ballot, p->ballot) && !MUTATED(&p->o, ack_of_older_ballot_counts)))
         return;
     px_note_clock(p, peer, m);
     peer->heard_mono = p->mono;

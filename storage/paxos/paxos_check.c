@@ -9,12 +9,12 @@ static void check_log(const struct paxos *p)
     ASSERT(l->last + 1 == l->first + l->n);                          /* P1 */
     ASSERT(p->chosen + 1 >= l->first && p->chosen <= l->last);       /* P2 */
     ASSERT(p->durable <= l->last && p->durable_seq <= p->write_seq); /* P2 */
-    ASSERT(l->last == 0 || p->o.bug_accept_without_promise_check ||
+    ASSERT(l->last == 0 || MUTATED(&p->o, accept_without_promise_check) ||
            ballot_cmp(plog_ballot(l, l->last), p->hard.promised) <= 0); /* P1 */
 #ifndef NDEBUG
     /* The last few are enough: every older pair was checked when it was young. */
     for (slot_no s = l->last; s > l->first && s + 8 > l->last; s--)
-        ASSERT(p->o.bug_adopt_slot_by_slot ||
+        ASSERT(MUTATED(&p->o, adopt_slot_by_slot) ||
                ballot_cmp(plog_ballot(l, s - 1), plog_ballot(l, s)) <= 0); /* P1 */
 #endif
 }
@@ -51,12 +51,12 @@ static void check_sends(const struct paxos *p, const struct paxos_out *out)
         switch (s->msg.kind) {
         case PAXOS_ACK:
             ASSERT(s->msg.slot <= p->durable || s->msg.slot < p->log.first || s->after_write != 0 ||
-                   p->o.bug_ack_before_sync);
+                   MUTATED(&p->o, ack_before_sync));
             break;
         case PAXOS_PROMISE:
         case PAXOS_PREPARE:
             ASSERT(p->hard_seq <= p->durable_seq || s->after_write >= p->hard_seq ||
-                   p->o.bug_ack_before_sync);
+                   MUTATED(&p->o, ack_before_sync) || MUTATED(&p->o, prepare_before_own_sync));
             break;
         case PAXOS_ACCEPT:
             ASSERT(px_leads(p));

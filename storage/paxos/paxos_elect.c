@@ -20,7 +20,8 @@ static bool same_ballot(struct ballot a, struct ballot b)
 
 bool px_own_lapsed(const struct paxos *p)
 {
-    return p->lease_max == 0 || tt_passed(p->now, p->lease_max);
+    return p->lease_max == 0 || tt_passed(p->now, p->lease_max) ||
+           MUTATED(&p->o, promise_while_own_lease_stands);
 }
 
 bool px_free(const struct paxos *p)
@@ -107,7 +108,8 @@ bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns)
     else if (has.node == p->o.self)
         may = own_past_over(p);
     else
-        may = px_own_lapsed(p) && support_lapsed(p->sup, has.node, p->bound_epoch, p->now);
+        may = px_own_lapsed(p) && (support_lapsed(p->sup, has.node, p->bound_epoch, p->now) ||
+                                   MUTATED(&p->o, promise_while_support_stands));
     if (!may)
         *out_retry_ns = until_passed(p, bound_until(p));
     return may;
@@ -213,7 +215,8 @@ void px_follow(struct paxos *p)
     struct ballot next = {p->max_round + 1, p->o.self};
     bool eligible;
 
-    if (p->to_release && own_past_over(p))
+    if (p->to_release &&
+        (own_past_over(p) || (MUTATED(&p->o, release_at_restart) && p->lease_max == 0)))
         release_voters(p);
     else if (p->stopping && px_lingers(p) && p->mono - p->released_mono >= p->o.resend_ns)
         say_release(p);
@@ -261,6 +264,11 @@ static size_t count_willing(const struct paxos *p)
     for (size_t i = 0; i < p->n_peers; i++)
         n += p->peers[i].willing;
     return n;
+}
+
+static bool enough(const struct paxos *p)
+{
+    return count_willing(p) + MUTATED(&p->o, elect_with_minority) >= p->quorum;
 }
 
 static size_t count_refused(const struct paxos *p)
@@ -312,6 +320,11 @@ static void take_best_log(struct paxos *p)
         struct peer *peer = &p->peers[i];
         int c = ballot_cmp(peer->last_ballot, best->last_ballot);
 
+        if (MUTATED(&p->o, adopt_longest_log))
+            c = 0;
+        else if (MUTATED(&p->o, adopt_lowest_ballot))
+            c = -c;
+
         if (peer->willing && (c > 0 || (c == 0 && peer->last > best->last)))
             best = peer;
     }
@@ -362,6 +375,8 @@ static void ask_voters(struct paxos *p)
                           .last = plog_ballot(&p->log, p->log.last)};
     uint64_t after = p->phase == PHASE_PREPARE && p->hard_seq > p->durable_seq ? p->hard_seq : 0;
 
+    if (MUTATED(&p->o, prepare_before_own_sync))
+        after = 0;
     if (after != 0 && p->hard_seq != p->step_write)
         return; /* they wait for the sync already */
     for (size_t i = 0; i < p->n_peers; i++) {
@@ -389,11 +404,12 @@ void px_campaign(struct paxos *p)
         px_step_down(p, "no quorum", rng_between(&p->rng, 0, p->o.election_max_ns));
         return;
     }
-    if (p->phase == PHASE_ASK && count_willing(p) >= p->quorum)
+    if (p->phase == PHASE_ASK && enough(p))
         begin_prepare(p);
     if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_PREPARE) {
-        p->self->willing = p->hard_seq <= p->durable_seq; /* P5: own promise counts once synced */
-        if (count_willing(p) >= p->quorum)
+        /* P5: own promise counts once synced */
+        p->self->willing = p->hard_seq <= p->durable_seq || MUTATED(&p->o, prepare_before_own_sync);
+        if (enough(p))
             take_best_log(p);
     }
     if (p->role != PAXOS_CANDIDATE)
@@ -619,7 +635,7 @@ void px_on_log(struct paxos *p, const struct paxos_msg *m)
         send_fetch(p);
         return;
     }
-    while (p->o.bug_adopt_slot_by_slot && n > 0 && entries[0].slot <= p->log.last) {
+    while (MUTATED(&p->o, adopt_slot_by_slot) && n > 0 && entries[0].slot <= p->log.last) {
         entries++;
         n--;
     }
@@ -633,18 +649,20 @@ void px_on_log(struct paxos *p, const struct paxos_msg *m)
         send_fetch(p);
         return;
     }
-    ASSERT(p->log.last == end || p->o.bug_adopt_slot_by_slot); /* P6 */
+    ASSERT(p->log.last == end || MUTATED(&p->o, adopt_slot_by_slot)); /* P6 */
     px_lead_begin(p);
 }
 
 void px_on_release(struct paxos *p, const struct paxos_msg *m)
 {
-    if (m->from != m->ballot.node || !same_ballot(m->ballot, p->hard.promised) || px_free(p))
+    if (m->from != m->ballot.node || px_free(p) ||
+        (MUTATED(&p->o, release_of_older_ballot_frees) ? m->ballot.node != p->hard.promised.node
+                                                       : !same_ballot(m->ballot, p->hard.promised)))
         return;
     px_trace(p, "n%u is released from %llu.%u", p->o.self, (unsigned long long)m->ballot.round,
              m->ballot.node);
     px_begin_write(p);
-    p->hard.released = m->ballot;
+    p->hard.released = p->hard.promised;
     p->hard_seq = p->step_write;
     p->wrote_hard = true;
     p->leader = 0;

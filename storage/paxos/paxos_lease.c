@@ -71,7 +71,8 @@ static tstamp support_until(const struct paxos *p, const struct peer *peer)
 
     if (!support_received(p->sup, peer->node, &epoch, &until))
         return 0;
-    if (peer == p->self || epoch == peer->epochs[0] || epoch == peer->epochs[1])
+    if (peer == p->self || epoch == peer->epochs[0] || epoch == peer->epochs[1] ||
+        MUTATED(&p->o, voter_in_any_epoch))
         return until;
     return 0;
 }
@@ -85,7 +86,7 @@ void px_lease(struct paxos *p)
 {
     tstamp ends[PAXOS_VOTERS_MAX], clocks[PAXOS_VOTERS_MAX];
     size_t n_clocks = 0;
-    tstamp own = support_until(p, p->self);
+    tstamp own = support_until(p, p->self), counted;
 
     for (size_t i = 0; i < p->n_peers; i++) {
         const struct peer *peer = &p->peers[i];
@@ -97,7 +98,8 @@ void px_lease(struct paxos *p)
             insert_sorted(clocks, n_clocks++, aged(p, peer));
     }
     /* L8: the own support ends when this node cannot sync, and the lease with it. */
-    p->lease_end = ends[p->quorum - 1] < own ? ends[p->quorum - 1] : own;
+    counted = ends[p->quorum - (MUTATED(&p->o, lease_by_minority) ? 2 : 1)];
+    p->lease_end = counted < own ? counted : own;
     p->agreed = n_clocks >= p->quorum ? clocks[p->quorum - 1] : 0;
     if (p->role == PAXOS_LEADER && p->lease_end > p->lease_max)
         p->lease_max = p->lease_end;

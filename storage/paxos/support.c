@@ -74,7 +74,7 @@ struct support *support_new(const struct support_options *opts, struct tt_interv
         s->peers[s->n_peers++].node = opts->peers[i];
     }
     s->synced_mono = mono_ns;
-    s->quiet_until = opts->store_is_new || opts->bug_no_restart_wait ? 0 : TSTAMP_MAX;
+    s->quiet_until = opts->store_is_new || MUTATED(opts, no_restart_wait) ? 0 : TSTAMP_MAX;
     begin_quiet(s, now);
     return s;
 }
@@ -82,6 +82,12 @@ struct support *support_new(const struct support_options *opts, struct tt_interv
 void support_free(struct support *s)
 {
     free(s);
+}
+
+/* Epochs of this start are above all of earlier ones. */
+static uint64_t epochs_from(const struct support *s)
+{
+    return MUTATED(&s->o, epochs_begin_anew) ? 0 : s->o.incarnation << EPOCH_INCARNATION_SHIFT;
 }
 
 static struct peer *find(struct support *s, node_id node)
@@ -102,7 +108,8 @@ static const struct peer *find_const(const struct support *s, node_id node)
 
 static bool synced_lately(const struct support *s, int64_t mono_ns)
 {
-    return s->synced_ever && mono_ns - s->synced_mono <= s->o.sync_age_max_ns;
+    return MUTATED(&s->o, renew_without_sync) ||
+           (s->synced_ever && mono_ns - s->synced_mono <= s->o.sync_age_max_ns);
 }
 
 static void push(struct support *s, node_id to, const struct support_msg *m)
@@ -129,9 +136,9 @@ static void ask(struct support *s, struct peer *p, struct tt_interval now, int64
 }
 
 /* True if the epoch given to p goes on. A lapse that is seen here ends it for good (S3). */
-static bool still_live(struct peer *p, struct tt_interval now)
+static bool still_live(const struct support *s, struct peer *p, struct tt_interval now)
 {
-    if (p->live && tt_passed(now, p->end))
+    if (p->live && tt_passed(now, p->end) && !MUTATED(&s->o, extended_after_lapse))
         p->live = false;
     return p->live;
 }
@@ -140,10 +147,10 @@ static void grant(struct support *s, struct peer *p, struct tt_interval now, uin
 {
     tstamp end = now.latest + s->o.lease_ns;
 
-    if (!still_live(p, now)) {
+    if (!still_live(s, p, now)) {
         p->old_end = p->end > p->old_end ? p->end : p->old_end;
         p->end = 0;
-        p->epoch = s->o.incarnation << EPOCH_INCARNATION_SHIFT | ++s->n_epochs;
+        p->epoch = epochs_from(s) | ++s->n_epochs;
         p->live = true;
     }
     if (end > p->end)
@@ -180,7 +187,8 @@ static void on_synced(struct support *s, const struct support_in *in)
             grant(s, &s->peers[i], in->now, s->peers[i].owed);
 }
 
-static void on_grant(struct support *s, struct peer *p, const struct support_msg *m)
+static void on_grant(struct support *s, struct peer *p, const struct support_msg *m,
+                     struct tt_interval now)
 {
     const struct asked *a = &p->asked[m->nonce % ASKED_MAX];
     tstamp until;
@@ -190,7 +198,9 @@ static void on_grant(struct support *s, struct peer *p, const struct support_msg
     if (m->lease_ns <= 0 || m->lease_ns > s->o.longest_lease_ns || m->epoch < p->got_epoch)
         return;
     until = a->earliest + m->lease_ns; /* S2 */
-    if (s->o.bug_lease_too_long)
+    if (MUTATED(&s->o, lease_from_receive_time))
+        until = now.earliest + m->lease_ns;
+    if (MUTATED(&s->o, lease_too_long))
         until += m->lease_ns;
     if (m->epoch > p->got_epoch) {
         p->got_epoch = m->epoch;
@@ -216,7 +226,7 @@ static void on_message(struct support *s, const struct support_in *in)
     if (m->kind == SUPPORT_REQUEST)
         on_request(s, p, in);
     else
-        on_grant(s, p, m);
+        on_grant(s, p, m, in->now);
 }
 
 static int64_t renew_all(struct support *s, struct tt_interval now, int64_t mono_ns)
@@ -285,7 +295,7 @@ bool support_given(struct support *s, node_id peer, struct tt_interval now, uint
         return s->self_until != 0;
     }
     p = find(s, peer);
-    if (p == NULL || !usable(s, now) || !still_live(p, now))
+    if (p == NULL || !usable(s, now) || !still_live(s, p, now))
         return false;
     *out_epoch = p->epoch;
     return true;
@@ -304,7 +314,8 @@ bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_i
         return false;
     if (p == NULL || epoch == 0)
         return true;
-    (void)still_live(p, now); /* whoever acts upon the answer may rely on it: the epoch is over */
+    (void)still_live(s, p,
+                     now); /* whoever acts upon the answer may rely on it: the epoch is over */
     return tt_passed(now, end_of(p, epoch));
 }
 

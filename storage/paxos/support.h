@@ -22,6 +22,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "storage/mutant.h"
 #include "timesvc/tt.h"
 
 enum { SUPPORT_PEERS_MAX = 64 };
@@ -39,8 +40,7 @@ struct support_options {
     bool store_is_new;        /* never ran before: it can have given nothing, so it is not quiet */
     int64_t longest_lease_ns; /* longest that this cluster was ever configured with */
     int64_t bound_cap_ns;     /* largest clock bound that is accepted at all */
-    /* Deliberate bugs, test builds only (tests/sim lists them). */
-    bool bug_lease_too_long, bug_no_restart_wait;
+    MUTANT_FIELD
 };
 
 enum support_kind { SUPPORT_REQUEST = 1, SUPPORT_GRANT };

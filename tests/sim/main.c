@@ -15,12 +15,13 @@ struct args {
     uint64_t from, to;
     struct sim_options o;
     bool until_failure, mutants;
+    uint64_t survivors; /* mutants that may survive: a ratchet */
 };
 
 static void usage(void)
 {
-    fputs("usage: meridian-sim [--seed N | --seeds A..B] [--nodes 3|5] [--trace] [--bug NAME]\n"
-          "                    [--until-failure] [--mutants]\n"
+    fputs("usage: meridian-sim [--seed N | --seeds A..B] [--nodes 3|5] [--trace] [--mutant NAME]\n"
+          "                    [--until-failure] [--mutants [--survivors N]]\n"
           "  --until-failure  go on from the first seed until one fails\n"
           "  --mutants        find every planted bug within the seeds; fails if one survives\n",
           stderr);
@@ -31,8 +32,8 @@ static void print_replay(FILE *f, const struct sim_options *o, uint64_t seed)
     fprintf(f, "replay: meridian-sim --seed %" PRIu64, seed);
     if (o->n_nodes != 0)
         fprintf(f, " --nodes %zu", o->n_nodes);
-    if (o->bug != BUG_NONE)
-        fprintf(f, " --bug %s", sim_bug_name(o->bug));
+    if (o->mutant != MUTANT_NONE)
+        fprintf(f, " --mutant %s", sim_mutant_name(o->mutant));
     fputs(" --trace\n", f);
 }
 
@@ -131,9 +132,9 @@ static int run_seeds(const struct args *a)
 
 static int run_mutants(const struct args *a)
 {
-    int survived = 0;
+    uint64_t survived = 0;
 
-    for (enum sim_bug bug = BUG_NONE + 1; bug < BUG_COUNT; bug++) {
+    for (enum mutant m = MUTANT_NONE + 1; m < MUTANT_COUNT; m++) {
         struct sim_result r = {0};
         uint64_t seed = a->from;
 
@@ -141,21 +142,21 @@ static int run_mutants(const struct args *a)
             struct sim_options o = a->o;
 
             o.seed = seed;
-            o.bug = bug;
+            o.mutant = m;
             if (!run_child(&o, &r))
                 break;
         }
         if (seed <= a->to) {
-            printf("%-30s found by seed %" PRIu64 " (%" PRIu64 " tried): %s\n", sim_bug_name(bug),
+            printf("%-34s found by seed %" PRIu64 " (%" PRIu64 " tried): %s\n", sim_mutant_name(m),
                    seed, seed - a->from + 1, r.why);
         } else {
-            printf("%-30s SURVIVED seeds %" PRIu64 "..%" PRIu64 "\n", sim_bug_name(bug), a->from,
+            printf("%-34s SURVIVED seeds %" PRIu64 "..%" PRIu64 "\n", sim_mutant_name(m), a->from,
                    a->to);
             survived++;
         }
         fflush(stdout);
     }
-    return survived == 0 ? 0 : 1;
+    return survived <= a->survivors ? 0 : 1;
 }
 
 static bool parse_seeds(const char *s, struct args *a)
@@ -175,11 +176,11 @@ static bool parse_seeds(const char *s, struct args *a)
     return *end == '\0' && a->to >= a->from;
 }
 
-static bool parse_bug(const char *name, struct args *a)
+static bool parse_mutant(const char *name, struct args *a)
 {
-    for (enum sim_bug bug = BUG_NONE; bug < BUG_COUNT; bug++) {
-        if (strcmp(name, sim_bug_name(bug)) == 0) {
-            a->o.bug = bug;
+    for (enum mutant m = MUTANT_NONE; m < MUTANT_COUNT; m++) {
+        if (strcmp(name, sim_mutant_name(m)) == 0) {
+            a->o.mutant = m;
             return true;
         }
     }
@@ -209,9 +210,12 @@ static bool parse(int argc, char **argv, struct args *a)
             if (strcmp(value, "3") != 0 && strcmp(value, "5") != 0)
                 return false;
             a->o.n_nodes = value[0] == '3' ? 3 : 5;
-        } else if (strcmp(arg, "--bug") == 0) {
+        } else if (strcmp(arg, "--survivors") == 0) {
             i++;
-            if (!parse_bug(value, a))
+            a->survivors = strtoull(value, NULL, 10);
+        } else if (strcmp(arg, "--mutant") == 0) {
+            i++;
+            if (!parse_mutant(value, a))
                 return false;
         } else {
             return false;

@@ -244,15 +244,19 @@ void sim_run(const struct sim_options *opts, struct sim_result *out)
     free(w);
 }
 
-const char *sim_bug_name(enum sim_bug bug)
-{
-    static const char *const names[BUG_COUNT] = {"none",
-                                                 "accept_without_promise_check",
-                                                 "ack_before_sync",
-                                                 "lease_too_long",
-                                                 "adopt_slot_by_slot",
-                                                 "no_restart_wait",
-                                                 "read_mark_forgotten"};
+static const char *const mutant_text[MUTANT_COUNT][2] = {
+    [MUTANT_NONE] = {"none", "no bug"},
+#define MUTANT(name, what) [MUTANT_##name] = {#name, what},
+#include "storage/mutant.def"
+#undef MUTANT
+};
 
-    return bug < BUG_COUNT ? names[bug] : NULL;
+const char *sim_mutant_name(enum mutant m)
+{
+    return m < MUTANT_COUNT ? mutant_text[m][0] : NULL;
+}
+
+const char *sim_mutant_what(enum mutant m)
+{
+    return m < MUTANT_COUNT ? mutant_text[m][1] : NULL;
 }

@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "storage/mutant.h"
 #include "storage/paxos/paxos.h"
 #include "storage/paxos/support.h"
 #include "txn/readmark.h"
@@ -24,21 +25,10 @@ enum { NODES_MAX = 5, CLIENTS_MAX = 6, KEYS = 4, SLOT_COMMANDS_MAX = 16, SIM_GRO
 
 #define SIM_LEASE_NS (2LL * NS_PER_S)
 
-enum sim_bug {
-    BUG_NONE,
-    BUG_ACCEPT_WITHOUT_PROMISE_CHECK,
-    BUG_ACK_BEFORE_SYNC,
-    BUG_LEASE_TOO_LONG,
-    BUG_ADOPT_SLOT_BY_SLOT,
-    BUG_NO_RESTART_WAIT,
-    BUG_READ_MARK_FORGOTTEN,
-    BUG_COUNT
-};
-
 struct sim_options {
     uint64_t seed;
     size_t n_nodes; /* 0: the seed chooses */
-    enum sim_bug bug;
+    enum mutant mutant;
     bool trace;
 };
 
@@ -51,7 +41,8 @@ struct sim_result {
 };
 
 void sim_run(const struct sim_options *opts, struct sim_result *out);
-const char *sim_bug_name(enum sim_bug bug); /* NULL behind the last */
+const char *sim_mutant_name(enum mutant m); /* NULL behind the last */
+const char *sim_mutant_what(enum mutant m);
 
 /* -------- events -------- */
 

@@ -136,8 +136,7 @@ void kv_won(struct world *w, struct sim_node *n, slot_no last)
     n->term_first = last;
     n->serving = false;
     n->marks = readmark_new();
-    if (w->o.bug == BUG_READ_MARK_FORGOTTEN)
-        readmark_bug_forget(n->marks);
+    readmark_mutate(n->marks, w->o.mutant);
     n->writes = NULL;
     n->writes_tail = &n->writes;
     w->r.n_leaders++;

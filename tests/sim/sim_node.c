@@ -23,6 +23,7 @@ void node_init(struct world *w, struct sim_node *n)
     n->disk.cur.first = n->disk.durable.first = 1;
     clock_change(w, n);
     tsalloc_init(&n->alloc);
+    n->alloc.mutant = w->o.mutant;
 }
 
 static void drop_cores(struct sim_node *n)
@@ -222,8 +223,7 @@ static void start_support(struct world *w, struct sim_node *n)
                                 .store_is_new = !n->ever,
                                 .longest_lease_ns = SIM_LEASE_NS,
                                 .bound_cap_ns = 500LL * NS_PER_MS,
-                                .bug_lease_too_long = w->o.bug == BUG_LEASE_TOO_LONG,
-                                .bug_no_restart_wait = w->o.bug == BUG_NO_RESTART_WAIT};
+                                .mutant = w->o.mutant};
 
     for (size_t i = 0; i < w->n_nodes; i++)
         if (w->nodes[i].id != n->id)
@@ -246,10 +246,7 @@ static void start_paxos(struct world *w, struct sim_node *n)
                               .heartbeat_ns = 250LL * NS_PER_MS,
                               .resend_ns = 100LL * NS_PER_MS,
                               .cache_bytes = w->prof.cache_bytes,
-                              .bug_accept_without_promise_check =
-                                  w->o.bug == BUG_ACCEPT_WITHOUT_PROMISE_CHECK,
-                              .bug_ack_before_sync = w->o.bug == BUG_ACK_BEFORE_SYNC,
-                              .bug_adopt_slot_by_slot = w->o.bug == BUG_ADOPT_SLOT_BY_SLOT,
+                              .mutant = w->o.mutant,
                               .trace = trace_line,
                               .trace_arg = w};
     struct paxos_start st = {.hard = l->hard,

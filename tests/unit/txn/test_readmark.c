@@ -56,21 +56,6 @@ static void mark_raised_writer_goes_above(void **state)
     readmark_free(rm);
 }
 
-static void mark_forgotten_by_the_bug_writer_sees_none(void **state)
-{
-    struct readmark *rm = readmark_new();
-    struct fixture_write f;
-
-    (void)state;
-    readmark_bug_forget(rm);
-    readmark_raise(rm, K("a"), 100);
-    readmark_raise_range(rm, 100);
-    begin1(rm, &f, "a");
-    assert_int_equal(readmark_write_floor(rm, &f.w), 0);
-    readmark_write_end(rm, &f.w);
-    readmark_free(rm);
-}
-
 static void pending_without_timestamp_blocks_every_reader(void **state)
 {
     struct readmark *rm = readmark_new();
@@ -231,7 +216,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mark_raised_writer_goes_above),
-        cmocka_unit_test(mark_forgotten_by_the_bug_writer_sees_none),
         cmocka_unit_test(pending_without_timestamp_blocks_every_reader),
         cmocka_unit_test(waiter_is_woken_when_timestamp_is_above_it),
         cmocka_unit_test(waiter_cancelled_is_not_woken),
