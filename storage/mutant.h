@@ -25,7 +25,7 @@ enum mutant {
 
 #else
 
-#define MUTATED(options, name) false
+#define MUTATED(options, name) ((void)(options), false)
 #define MUTANT_FIELD
 
 #endif
