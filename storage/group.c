@@ -32,6 +32,7 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         .election_max_ns = o->lease_ns * 3 / 20,
         .heartbeat_ns = o->lease_ns * 3 / 8,
         .resend_ns = o->lease_ns / 20,
+        .lease_cap_ns = o->lease_ns + o->bound_cap_ns,
         .cache_bytes = GROUP_CACHE_BYTES,
         .trace = paxos_line,
         .trace_arg = g,

@@ -124,6 +124,9 @@ struct paxos_options {
     int64_t heartbeat_ns;         /* empty accepts when there is nothing else to send */
     int64_t resend_ns;            /* repeat what was not answered */
     int64_t contradiction_cap_ns; /* 0 */
+    int64_t
+        lease_cap_ns; /* a lease ends no later than this after the time that a majority of clocks
+                             agrees upon: longest lease + bound cap; 0: whatever the own clock says */
     size_t
         cache_bytes; /* payloads kept in memory behind `chosen`; older ones are asked of the shell */
     void (*trace)(void *arg, const char *line); /* NULL: none */

@@ -56,6 +56,22 @@ void px_note_clock(struct paxos *p, struct peer *peer, const struct paxos_msg *m
     peer->clock = CLOCK_AGREES;
 }
 
+/* What a voter's clock said, aged, it would at least say now. If ours lies before that, one of the two has broken its
+ * bound since, and nobody needs to send a message for us to know: a clock that stepped back is found in the very step
+ * that would have used it. */
+static void recheck_clocks(struct paxos *p)
+{
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
+
+        if (peer == p->self || peer->clock != CLOCK_AGREES || tt_is_void(p->now) ||
+            aged(p, peer) <= p->now.latest + p->o.contradiction_cap_ns)
+            continue;
+        peer->clock = CLOCK_DISAGREES;
+        peer->epochs[0] = peer->epochs[1] = 0;
+    }
+}
+
 static void insert_sorted(tstamp *top, size_t n, tstamp t)
 {
     for (; n > 0 && top[n - 1] < t; n--)
@@ -77,6 +93,16 @@ static tstamp support_until(const struct paxos *p, const struct peer *peer)
     return 0;
 }
 
+/* Support is relied on by the own clock, and every timestamp is at or below the lease's end. A clock that jumped ahead
+ * would put its jump into the log, and whoever leads next would have to wait for that time to come. */
+static void cap_lease(struct paxos *p)
+{
+    tstamp cap = p->agreed == 0 ? 0 : p->agreed + p->o.lease_cap_ns;
+
+    if (p->o.lease_cap_ns != 0 && p->lease_end > cap)
+        p->lease_end = cap;
+}
+
 static bool fresh(const struct paxos *p, const struct peer *peer)
 {
     return p->mono - peer->heard_mono <= FRESH_HEARTBEATS * p->o.heartbeat_ns;
@@ -88,6 +114,7 @@ void px_lease(struct paxos *p)
     size_t n_clocks = 0;
     tstamp own = support_until(p, p->self), counted;
 
+    recheck_clocks(p);
     for (size_t i = 0; i < p->n_peers; i++) {
         const struct peer *peer = &p->peers[i];
 
@@ -101,6 +128,7 @@ void px_lease(struct paxos *p)
     counted = ends[p->quorum - (MUTATED(&p->o, lease_by_minority) ? 2 : 1)];
     p->lease_end = counted < own ? counted : own;
     p->agreed = n_clocks >= p->quorum ? clocks[p->quorum - 1] : 0;
+    cap_lease(p);
     if (p->role == PAXOS_LEADER && p->lease_end > p->lease_max)
         p->lease_max = p->lease_end;
 }

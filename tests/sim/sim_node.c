@@ -245,6 +245,7 @@ static void start_paxos(struct world *w, struct sim_node *n)
                               .election_max_ns = 300LL * NS_PER_MS,
                               .heartbeat_ns = 250LL * NS_PER_MS,
                               .resend_ns = 100LL * NS_PER_MS,
+                              .lease_cap_ns = SIM_LEASE_NS + 500LL * NS_PER_MS,
                               .cache_bytes = w->prof.cache_bytes,
                               .mutant = w->o.mutant,
                               .trace = trace_line,

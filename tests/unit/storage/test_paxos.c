@@ -54,6 +54,7 @@ struct node {
     slot_no last;
     bool on_disk_only; /* restarts without payloads in memory */
     size_t n_sent;
+    int64_t lie_ns; /* its clock is wrong by this, and does not know it */
 };
 
 struct cluster {
@@ -77,9 +78,9 @@ static void trace_line(void *arg, const char *line)
         c->trace_len += (size_t)n;
 }
 
-static struct tt_interval now_of(const struct cluster *c)
+static struct tt_interval now_of(const struct cluster *c, const struct node *n)
 {
-    return (struct tt_interval){c->now - MS, c->now + MS};
+    return (struct tt_interval){c->now + n->lie_ns - MS, c->now + n->lie_ns + MS};
 }
 
 static int64_t mono_of(const struct cluster *c)
@@ -103,7 +104,7 @@ static void step_support(struct cluster *c, struct node *n, struct support_in in
 {
     struct support_out out;
 
-    in.now = now_of(c);
+    in.now = now_of(c, n);
     in.mono_ns = mono_of(c);
     support_step(n->support, &in, &out);
     for (size_t i = 0; i < out.n_send; i++)
@@ -147,7 +148,7 @@ static void take_write(struct cluster *c, struct node *n)
 
 static void step(struct cluster *c, struct node *n, struct paxos_in in)
 {
-    in.now = now_of(c);
+    in.now = now_of(c, n);
     in.mono_ns = mono_of(c);
     in.support = n->support;
     paxos_step(n->paxos, &in, &n->out);
@@ -191,6 +192,7 @@ static void start(struct cluster *c, node_id id)
                               .election_max_ns = 300 * MS,
                               .heartbeat_ns = 250 * MS,
                               .resend_ns = 100 * MS,
+                              .lease_cap_ns = LEASE + 500 * MS,
                               .cache_bytes = c->cache_bytes,
                               .trace = trace_line,
                               .trace_arg = c};
@@ -209,7 +211,7 @@ static void start(struct cluster *c, node_id id)
                                                        .store_is_new = n->incarnation == 1,
                                                        .longest_lease_ns = LEASE,
                                                        .bound_cap_ns = 500 * MS},
-                             now_of(c), mono_of(c));
+                             now_of(c, n), mono_of(c));
     for (slot_no s = 1; s <= n->last; s++) {
         entries[s - 1] = n->log[s];
         if (n->on_disk_only)
@@ -472,6 +474,100 @@ static void proposal_is_chosen_everywhere(void **state)
         assert_int_equal(c->node[n].out.everywhere, 3);
     }
     assert_logs_equal(c, 3);
+    cluster_free(c);
+}
+
+/* Another leads, and the one whose clock lies has not acknowledged anything since: `agreed` was 0 or in the past. */
+static void expect_deposed(struct cluster *c, node_id liar)
+{
+    int64_t began = c->now;
+
+    while (leader(c) == liar || leader(c) == 0) {
+        const struct paxos_out *out = &c->node[liar].out;
+
+        assert_true(out->agreed < c->now);
+        assert_true(c->now - began < 2 * LEASE);
+        run(c, MS);
+    }
+}
+
+static void leader_that_steps_back_acknowledges_nothing_and_steps_down(void **state)
+{
+    struct cluster *c = cluster_new();
+    node_id id = wait_leader(c, 400 * MS);
+
+    (void)state;
+    propose_many(c, id, 3);
+    run(c, 300 * MS);
+    forget_trace(c);
+    c->node[id].lie_ns = -500 * MS;
+    (void)propose(c, id,
+                  "at a time that has passed"); /* the very step sees it: no answer has come yet */
+    assert_int_equal(c->node[id].out.agreed, 0);
+    assert_int_equal(c->node[id].out.role, PAXOS_FOLLOWER);
+    assert_non_null(strstr(c->trace, "clocks disagree"));
+    expect_deposed(c, id);
+    cluster_free(c);
+}
+
+static void leader_that_steps_ahead_acknowledges_nothing_early(void **state)
+{
+    struct cluster *c = cluster_new();
+    node_id id = wait_leader(c, 400 * MS);
+    slot_no slot;
+
+    (void)state;
+    propose_many(c, id, 3);
+    run(c, 300 * MS);
+    forget_trace(c);
+    c->node[id].lie_ns = 500 * MS;
+    slot = propose(c, id, "at a time that has not come");
+    while (c->node[id].out.role == PAXOS_LEADER) {
+        assert_true(c->node[id].out.agreed < c->now);
+        run(c, MS / 10);
+    }
+    assert_non_null(strstr(c->trace, "clocks disagree"));
+    expect_deposed(c, id);
+    run(c, LEASE);
+    assert_true(c->node[leader(c)].out.chosen >= slot); /* its answers counted for durability */
+    cluster_free(c);
+}
+
+static void leader_an_hour_ahead_has_no_lease_to_put_its_hour_into(void **state)
+{
+    struct cluster *c = cluster_new();
+    node_id id = wait_leader(c, 400 * MS);
+    struct node *n = &c->node[id];
+
+    (void)state;
+    run(c, 300 * MS);
+    n->lie_ns = 3600 * (int64_t)NS_PER_S;
+    /* Support is renewed and would be relied on by the hour that the clock is ahead. */
+    for (int64_t until = c->now + LEASE; c->now < until && n->out.role == PAXOS_LEADER;
+         run(c, MS / 10))
+        assert_true(n->out.lease_end < c->now + LEASE + 500 * MS);
+    expect_deposed(c, id);
+    cluster_free(c);
+}
+
+/* One of two voters: the other clock and the leader's are a majority. */
+static void voter_whose_clock_lies_costs_the_leader_nothing(void **state)
+{
+    struct cluster *c = cluster_new();
+    node_id id = wait_leader(c, 400 * MS);
+    struct ballot ballot = c->node[id].out.ballot;
+
+    (void)state;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        c->node[id % N + 1].lie_ns = sign * 500 * MS;
+        propose_many(c, id, 3);
+        run(c, 2 * LEASE);
+        assert_int_equal(leader(c), id);
+        assert_int_equal(ballot_cmp(c->node[id].out.ballot, ballot), 0);
+        assert_true(c->node[id].out.agreed <
+                    c->now); /* it is of the last step, a heartbeat ago at most */
+        assert_true(c->node[id].out.agreed > c->now - 260 * MS);
+    }
     cluster_free(c);
 }
 
@@ -1207,6 +1303,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cluster_new_elects_one_leader_at_once),
         cmocka_unit_test(proposal_is_chosen_everywhere),
+        cmocka_unit_test(leader_that_steps_back_acknowledges_nothing_and_steps_down),
+        cmocka_unit_test(leader_that_steps_ahead_acknowledges_nothing_early),
+        cmocka_unit_test(leader_an_hour_ahead_has_no_lease_to_put_its_hour_into),
+        cmocka_unit_test(voter_whose_clock_lies_costs_the_leader_nothing),
         cmocka_unit_test(leader_killed_next_leads_within_lease),
         cmocka_unit_test(leader_killed_and_back_at_once_does_not_delay_election),
         cmocka_unit_test(isolated_leader_suffix_is_cut_when_it_returns),
