@@ -1,6 +1,8 @@
 # cluster.tcl - real nodes for tests: processes that are started, killed, paused and restarted.
 #
-#   cluster::create ?-nodes 3? ?-flags {--lease 2s ...}? ?-env {NAME VALUE ...}?   ports and directories; starts nothing
+#   cluster::create ?-nodes 3? ?-flags {--lease 2s ...}? ?-time SOURCE? ?-env {NAME VALUE ...}?
+#                                  ports and directories; starts nothing. In values of flags, time and env %d stands for the
+#                                  node's data directory, %n for its number, %r for the directory of the whole
 #   cluster::start ?N ...?         starts nodes (all by default) and waits for their ready line
 #   cluster::wait_writable ?MS?    until some node commits a write; returns the node
 #   cluster::signal N SIGNAL       KILL, STOP, CONT ...; `cluster::kill N` waits until the process is gone
@@ -78,15 +80,19 @@ proc cluster::command {i} {
             lappend cmd --peer $j=127.0.0.1:$s(rpc,$j)
         }
     }
-    return [concat $cmd $s(flags)]
+    return [lmap word [concat $cmd $s(flags)] {fill_in $i $word}]
 }
 
-# Words of the environment of node N: %d in a value stands for its data directory, %n for its number.
+proc cluster::fill_in {i text} {
+    variable s
+    return [string map [list %d [dir $i] %n $i %r $s(dir)] $text]
+}
+
 proc cluster::environment {i} {
     variable s
     set words {}
     foreach {name value} $s(env) {
-        lappend words $name=[string map [list %d [dir $i] %n $i] $value]
+        lappend words $name=[fill_in $i $value]
     }
     return $words
 }
