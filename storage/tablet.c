@@ -1,57 +1,16 @@
 #include "storage/tablet.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "storage/mvcc.h"
-#include "storage/tablet_outcomes.h"
+#include "storage/tablet_int.h"
 
-enum { STATE_FORMAT = 1, OUTCOMES_FORMAT = 1 };
-enum state_kind { STATE_ROW = 1, STATE_HORIZON, STATE_OUTCOMES };
-
-/* Key of group state: 0x00, group, kind, and for outcomes the slot; all big-endian. */
-enum { KEY_GROUP = 10, KEY_SLOT = 18 };
+enum { STATE_FORMAT = 1, OUTCOMES_FORMAT = 1, BASE_FORMAT = 1 };
 
 static const int64_t keep_ns =
     (int64_t)(TABLET_OUTCOME_RETENTION_S + TABLET_OUTCOME_SLACK_S) * NS_PER_S;
-
-/* A slot whose outcomes stand in the engine. */
-struct kept_slot {
-    slot_no slot;
-    tstamp ts; /* s_max after the slot */
-};
-
-/* What applying changes, besides rows; copied before a batch and published after its commit. */
-struct tablet_state {
-    slot_no applied;
-    tstamp s_max;
-    tstamp schema_from;
-    tstamp schema_cap;
-};
-
-struct tablet {
-    struct engine *engine; /* borrowed */
-    group_id group;
-
-    /* Published after each commit; written by the worker. */
-    _Atomic uint64_t applied;
-    _Atomic int64_t applied_ts, schema_from, schema_cap, horizon;
-    _Atomic uint64_t n_commands, n_writes, n_duplicates;
-
-    pthread_mutex_t mu;       /* lock 4: outcomes; the worker alone writes, and reads without it */
-    struct outcomes outcomes; /* committed */
-
-    /* The worker's. */
-    struct tablet_state state;
-    struct outcomes fresh;  /* of the batch being applied */
-    struct kept_slot *kept; /* owned; kept[kept_first..kept_end), by slot */
-    size_t kept_first, kept_end, kept_cap;
-    struct arena mem;
-    struct buf row, slot_row;
-};
 
 /* One call of tablet_apply. */
 struct apply {
@@ -63,38 +22,28 @@ struct apply {
     uint64_t n_commands, n_writes, n_duplicates;
 };
 
-struct state_key {
-    uint8_t b[KEY_SLOT];
-    size_t len;
-};
-
 static void put_be64(uint8_t *p, uint64_t v)
 {
     for (int i = 0; i < 8; i++)
         p[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
-static struct state_key key_of(const struct tablet *t, enum state_kind kind)
+struct state_key tablet_state_key(group_id group, enum state_kind kind)
 {
-    struct state_key k = {.len = KEY_GROUP};
+    struct state_key k = {.len = STATE_KEY_GROUP};
 
-    put_be64(k.b + 1, t->group);
+    put_be64(k.b + 1, group);
     k.b[9] = (uint8_t)kind;
     return k;
 }
 
-static struct state_key outcomes_key(const struct tablet *t, slot_no slot)
+struct state_key tablet_outcomes_key(group_id group, slot_no slot)
 {
-    struct state_key k = key_of(t, STATE_OUTCOMES);
+    struct state_key k = tablet_state_key(group, STATE_OUTCOMES);
 
-    put_be64(k.b + KEY_GROUP, slot);
-    k.len = KEY_SLOT;
+    put_be64(k.b + STATE_KEY_GROUP, slot);
+    k.len = STATE_KEY_SLOT;
     return k;
-}
-
-static struct bytes key_bytes(const struct state_key *k)
-{
-    return bytes_of(k->b, k->len);
 }
 
 /* Outcomes below it count as forgotten, on every replica alike: it follows from the log alone. */
@@ -131,31 +80,29 @@ static enum status malformed(struct tablet *t, const char *what, slot_no slot, s
 
 /* Loading. */
 
-static enum status load_state(struct tablet *t, struct bytes row, struct err *err)
+bool tablet_parse_state(struct bytes row, struct tablet_state *out)
 {
     struct rd r = rd_of(row);
 
     if (rd_u8(&r) != STATE_FORMAT)
         r.bad = true;
-    t->state.applied = rd_u64(&r);
-    t->state.s_max = (tstamp)rd_u64(&r);
-    t->state.schema_from = (tstamp)rd_u64(&r);
-    t->state.schema_cap = (tstamp)rd_u64(&r);
-    if (r.bad || rd_left(&r) != 0)
-        return malformed(t, "malformed state row", 0, err);
-    return ST_OK;
+    out->applied = rd_u64(&r);
+    out->s_max = (tstamp)rd_u64(&r);
+    out->schema_from = (tstamp)rd_u64(&r);
+    out->schema_cap = (tstamp)rd_u64(&r);
+    return !r.bad && rd_left(&r) == 0;
 }
 
-static enum status load_outcomes(struct tablet *t, slot_no slot, struct bytes row, struct err *err)
+bool tablet_parse_outcomes(struct bytes row, tstamp *out_ts, struct outcomes *into)
 {
     struct rd r = rd_of(row);
     struct txn_id id;
     struct outcome o;
-    tstamp ts, at;
+    tstamp at;
 
     if (rd_u8(&r) != OUTCOMES_FORMAT)
         r.bad = true;
-    ts = (tstamp)rd_u64(&r);
+    *out_ts = (tstamp)rd_u64(&r);
     while (!r.bad && rd_left(&r) > 0) {
         id.start = (tstamp)rd_u64(&r);
         id.gateway = rd_u32(&r);
@@ -163,12 +110,45 @@ static enum status load_outcomes(struct tablet *t, slot_no slot, struct bytes ro
         at = (tstamp)rd_u64(&r);
         o = outcome_of(id, at, rd_u8(&r) != 0);
         if (r.bad || at <= 0 || at > RECORD_TS_MAX)
-            break;
-        outcomes_add(&t->outcomes, &o);
+            return false;
+        if (into != NULL)
+            outcomes_add(into, &o);
     }
-    if (r.bad || rd_left(&r) > 0)
-        return malformed(t, "malformed outcomes", slot, err);
-    keep_slot(t, slot, ts);
+    return !r.bad;
+}
+
+void tablet_encode_base(struct buf *out, const struct tablet_base *base)
+{
+    buf_put_u8(out, BASE_FORMAT);
+    buf_put_u64(out, base->slot);
+    buf_put_u64(out, base->ballot.round);
+    buf_put_u32(out, base->ballot.node);
+    buf_put_bytes(out, base->config);
+}
+
+static bool parse_base(struct bytes row, struct tablet_base *out)
+{
+    struct rd r = rd_of(row);
+
+    if (rd_u8(&r) != BASE_FORMAT)
+        r.bad = true;
+    out->slot = rd_u64(&r);
+    out->ballot.round = rd_u64(&r);
+    out->ballot.node = rd_u32(&r);
+    out->config = rd_bytes(&r);
+    return !r.bad && rd_left(&r) == 0;
+}
+
+static enum status load_base(struct tablet *t, struct bytes row, struct err *err)
+{
+    struct tablet_base base;
+
+    if (!parse_base(row, &base))
+        return malformed(t, "malformed base of the log", 0, err);
+    t->base.slot = base.slot;
+    t->base.ballot = base.ballot;
+    buf_reset(&t->base.config);
+    buf_put(&t->base.config, base.config.ptr, base.config.len);
     return ST_OK;
 }
 
@@ -176,40 +156,65 @@ static enum status load_row(struct tablet *t, struct bytes key, struct bytes val
 {
     struct rd r = rd_of(value);
     slot_no slot = 0;
+    tstamp ts;
 
-    for (size_t i = KEY_GROUP; i < key.len; i++)
+    for (size_t i = STATE_KEY_GROUP; i < key.len; i++)
         slot = slot << 8 | key.ptr[i];
     switch ((enum state_kind)key.ptr[9]) {
+    case STATE_MARK:
+        atomic_store(&t->usable, false);
+        return ST_NOTFOUND; /* whatever else there is counts for nothing */
     case STATE_ROW:
-        return load_state(t, value, err);
+        return tablet_parse_state(value, &t->state) ? ST_OK
+                                                    : malformed(t, "malformed state row", 0, err);
     case STATE_OUTCOMES:
-        return load_outcomes(t, slot, value, err);
+        if (!tablet_parse_outcomes(value, &ts, &t->outcomes))
+            return malformed(t, "malformed outcomes", slot, err);
+        keep_slot(t, slot, ts);
+        return ST_OK;
     case STATE_HORIZON:
         atomic_store(&t->horizon, (tstamp)rd_u64(&r));
         return r.bad ? malformed(t, "malformed horizon", 0, err) : ST_OK;
+    case STATE_BASE:
+        return load_base(t, value, err);
     }
     return malformed(t, "unknown kind of state", 0, err);
 }
 
-static enum status load(struct tablet *t, struct err *err)
+static enum status load_rows(struct tablet *t, struct err *err)
 {
-    struct state_key prefix = key_of(t, (enum state_kind)0);
+    struct state_key prefix = tablet_state_key(t->group, STATE_MARK);
     struct engine_cursor *c = NULL;
     enum status st;
 
+    atomic_store(&t->usable, true);
     TRY(engine_cursor_open(t->engine, ENGINE_DATA, &c, err));
-    for (st = engine_seek(c, key_bytes(&prefix), err); st == ST_OK; st = engine_next(c, err)) {
+    for (st = engine_seek(c, state_key_bytes(&prefix), err); st == ST_OK;
+         st = engine_next(c, err)) {
         struct bytes key = engine_key(c);
 
-        if (key.len < KEY_GROUP || memcmp(key.ptr, prefix.b, KEY_GROUP - 1) != 0)
+        if (key.len < STATE_KEY_GROUP || memcmp(key.ptr, prefix.b, STATE_KEY_GROUP - 1) != 0)
             break;
-        TRY(load_row(t, key, engine_value(c), err));
+        st = load_row(t, key, engine_value(c), err);
+        if (st != ST_OK)
+            break;
     }
     if (st == ST_NOTFOUND)
         st = ST_OK;
 out:
     engine_cursor_close(c);
     return st;
+}
+
+static void fini(struct tablet *t)
+{
+    outcomes_fini(&t->outcomes);
+    outcomes_fini(&t->fresh);
+    free(t->kept);
+    buf_fini(&t->base.config);
+    arena_fini(&t->mem);
+    buf_fini(&t->row);
+    buf_fini(&t->slot_row);
 }
 
 static void publish(struct tablet *t)
@@ -220,6 +225,46 @@ static void publish(struct tablet *t)
     atomic_store(&t->applied, t->state.applied);
 }
 
+/* Takes over what f has loaded; f gets what there was. */
+static void take_loaded(struct tablet *t, struct tablet *f)
+{
+    struct outcomes outcomes = t->outcomes;
+    struct kept_slot *kept = t->kept;
+    struct buf config = t->base.config;
+
+    pthread_mutex_lock(&t->mu);
+    t->outcomes = f->outcomes;
+    pthread_mutex_unlock(&t->mu);
+    f->outcomes = outcomes;
+    t->kept = f->kept;
+    t->kept_first = f->kept_first;
+    t->kept_end = f->kept_end;
+    t->kept_cap = f->kept_cap;
+    f->kept = kept;
+    t->base = f->base;
+    f->base.config = config;
+    t->state = f->state;
+}
+
+enum status tablet_load(struct tablet *t, struct err *err)
+{
+    struct tablet f = {.engine = t->engine, .group = t->group};
+    enum status st;
+    bool usable;
+
+    arena_init(&f.mem, 0);
+    TRY(load_rows(&f, err));
+    take_loaded(t, &f);
+    usable = atomic_load(&f.usable);
+    /* The horizon first: nobody may believe what is below it. */
+    atomic_store(&t->horizon, usable ? atomic_load(&f.horizon) : TSTAMP_MAX);
+    publish(t);
+    atomic_store(&t->usable, usable);
+out:
+    fini(&f);
+    return st;
+}
+
 enum status tablet_open(struct engine *e, group_id group, struct tablet **out, struct err *err)
 {
     struct tablet *t = xcalloc(1, sizeof *t);
@@ -228,9 +273,9 @@ enum status tablet_open(struct engine *e, group_id group, struct tablet **out, s
     t->engine = e;
     t->group = group;
     pthread_mutex_init(&t->mu, NULL);
+    pthread_mutex_init(&t->sweep_mu, NULL);
     arena_init(&t->mem, 0);
-    TRY(load(t, err));
-    publish(t);
+    TRY(tablet_load(t, err));
     *out = t;
     t = NULL;
 out:
@@ -242,13 +287,9 @@ void tablet_close(struct tablet *t)
 {
     if (t == NULL)
         return;
-    outcomes_fini(&t->outcomes);
-    outcomes_fini(&t->fresh);
-    free(t->kept);
-    arena_fini(&t->mem);
-    buf_fini(&t->row);
-    buf_fini(&t->slot_row);
+    fini(t);
     pthread_mutex_destroy(&t->mu);
+    pthread_mutex_destroy(&t->sweep_mu);
     free(t);
 }
 
@@ -328,19 +369,20 @@ static enum status end_slot(struct tablet *t, struct apply *a, struct err *err)
     enum status st = ST_OK;
 
     if (a->n_outcomes > 0) {
-        struct state_key key = outcomes_key(t, a->slot);
+        struct state_key key = tablet_outcomes_key(t->group, a->slot);
 
         buf_set_u32(&t->slot_row, 1, (uint32_t)a->state.s_max);
         buf_set_u32(&t->slot_row, 5, (uint32_t)((uint64_t)a->state.s_max >> 32));
-        TRY(engine_put(a->x, ENGINE_DATA, key_bytes(&key), buf_bytes(&t->slot_row), err));
+        TRY(engine_put(a->x, ENGINE_DATA, state_key_bytes(&key), buf_bytes(&t->slot_row), err));
         keep_slot(t, a->slot, a->state.s_max);
         a->n_kept++;
     }
-    for (size_t i = t->kept_first + a->n_dropped;
-         i < t->kept_end && t->kept[i].ts < keep_from(a->state.s_max); i++) {
-        struct state_key key = outcomes_key(t, t->kept[i].slot);
+    for (size_t i = t->kept_first + a->n_dropped; atomic_load(&t->holds) == 0 && i < t->kept_end &&
+                                                  t->kept[i].ts < keep_from(a->state.s_max);
+         i++) {
+        struct state_key key = tablet_outcomes_key(t->group, t->kept[i].slot);
 
-        TRY(engine_delete(a->x, ENGINE_DATA, key_bytes(&key), err));
+        TRY(engine_delete(a->x, ENGINE_DATA, state_key_bytes(&key), err));
         a->n_dropped++;
     }
     a->state.applied = a->slot;
@@ -372,17 +414,22 @@ out:
     return st;
 }
 
+void tablet_encode_state(struct buf *out, const struct tablet_state *state)
+{
+    buf_put_u8(out, STATE_FORMAT);
+    buf_put_u64(out, state->applied);
+    buf_put_u64(out, (uint64_t)state->s_max);
+    buf_put_u64(out, (uint64_t)state->schema_from);
+    buf_put_u64(out, (uint64_t)state->schema_cap);
+}
+
 static enum status put_state(struct tablet *t, struct apply *a, struct err *err)
 {
-    struct state_key key = key_of(t, STATE_ROW);
+    struct state_key key = tablet_state_key(t->group, STATE_ROW);
 
     buf_reset(&t->row);
-    buf_put_u8(&t->row, STATE_FORMAT);
-    buf_put_u64(&t->row, a->state.applied);
-    buf_put_u64(&t->row, (uint64_t)a->state.s_max);
-    buf_put_u64(&t->row, (uint64_t)a->state.schema_from);
-    buf_put_u64(&t->row, (uint64_t)a->state.schema_cap);
-    return engine_put(a->x, ENGINE_DATA, key_bytes(&key), buf_bytes(&t->row), err);
+    tablet_encode_state(&t->row, &a->state);
+    return engine_put(a->x, ENGINE_DATA, state_key_bytes(&key), buf_bytes(&t->row), err);
 }
 
 /* The engine has committed: what was prepared beside becomes visible. */
@@ -412,7 +459,7 @@ enum status tablet_apply(struct tablet *t, slot_no first, const struct bytes *pa
     struct apply a = {.state = t->state};
     enum status st;
 
-    ASSERT(first == t->state.applied + 1); /* M2 */
+    ASSERT(first == t->state.applied + 1 && atomic_load(&t->usable)); /* M2 */
     TRY(engine_begin(t->engine, &a.x, err));
     for (size_t i = 0; i < n; i++) {
         a.slot = first + i;
@@ -472,31 +519,72 @@ tstamp tablet_outcome_floor(struct tablet *t)
     return floor > 0 ? floor : 0;
 }
 
+bool tablet_usable(struct tablet *t)
+{
+    return atomic_load(&t->usable);
+}
+
+struct tablet_base tablet_base(struct tablet *t)
+{
+    return (struct tablet_base){t->base.slot, t->base.ballot, buf_bytes(&t->base.config)};
+}
+
+bool tablet_outcomes_expired(struct bytes row, tstamp s_max)
+{
+    tstamp ts;
+
+    return tablet_parse_outcomes(row, &ts, NULL) && ts < keep_from(s_max);
+}
+
 tstamp tablet_horizon(struct tablet *t)
 {
     return atomic_load(&t->horizon);
+}
+
+static enum status put_horizon(struct tablet *t, tstamp horizon, struct err *err)
+{
+    struct state_key key = tablet_state_key(t->group, STATE_HORIZON);
+    struct engine_txn *x = NULL;
+    struct buf row = {0};
+    enum status st;
+
+    buf_put_u64(&row, (uint64_t)horizon);
+    TRY(engine_begin(t->engine, &x, err));
+    TRY(engine_put(x, ENGINE_DATA, state_key_bytes(&key), buf_bytes(&row), err));
+    st = engine_commit(x, ENGINE_NOSYNC, err);
+    x = NULL;
+out:
+    engine_abort(x);
+    buf_fini(&row);
+    return st;
 }
 
 /* Memory first, so that no read that begins now believes what is about to go; then the row, in the same
  * table as the versions, so that no checkpoint holds their absence without it. */
 enum status tablet_raise_horizon(struct tablet *t, tstamp horizon, struct err *err)
 {
-    struct state_key key = key_of(t, STATE_HORIZON);
-    struct engine_txn *x = NULL;
-    struct buf row = {0};
-    enum status st;
+    enum status st = ST_OK;
 
-    if (horizon <= atomic_load(&t->horizon))
-        return ST_OK;
-    atomic_store(&t->horizon, horizon);
-    buf_put_u64(&row, (uint64_t)horizon);
-    TRY(engine_begin(t->engine, &x, err));
-    TRY(engine_put(x, ENGINE_DATA, key_bytes(&key), buf_bytes(&row), err));
-    st = engine_commit(x, ENGINE_NOSYNC, err);
-    x = NULL;
-out:
-    engine_abort(x);
-    buf_fini(&row);
+    pthread_mutex_lock(&t->sweep_mu);
+    if (horizon > atomic_load(&t->horizon)) { /* never while a snapshot is installed */
+        atomic_store(&t->horizon, horizon);
+        st = put_horizon(t, horizon, err);
+    }
+    pthread_mutex_unlock(&t->sweep_mu);
+    return st;
+}
+
+enum status tablet_collect(struct tablet *t, const struct tablet_collect *how, struct arena *mem,
+                           bool *out_done, struct bytes *out_resume, uint64_t *out_removed,
+                           struct err *err)
+{
+    enum status st = ST_NOTFOUND;
+
+    pthread_mutex_lock(&t->sweep_mu);
+    if (tablet_usable(t))
+        st = mvcc_collect(t->engine, how->start, how->end, how->horizon, how->max_versions, mem,
+                          out_done, out_resume, out_removed, err);
+    pthread_mutex_unlock(&t->sweep_mu);
     return st;
 }
 

@@ -13,8 +13,10 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/ids.h"
 #include "storage/engine.h"
+#include "storage/paxos/paxos.h"
 #include "storage/record.h"
 
 enum { TABLET_OUTCOME_RETENTION_S = 60, TABLET_OUTCOME_SLACK_S = 10 };
@@ -44,6 +46,29 @@ tstamp tablet_outcome_floor(struct tablet *t);
 /* The history horizon: versions below it may be gone. Raised before they go, durably with them. */
 tstamp tablet_horizon(struct tablet *t);
 enum status tablet_raise_horizon(struct tablet *t, tstamp horizon, struct err *err) MRD_CHECKED;
+
+/* mvcc_collect of the tablet's rows. ST_NOTFOUND: a snapshot is being installed, there is nothing to collect. */
+struct tablet_collect {
+    struct bytes start, end;
+    tstamp horizon;
+    size_t max_versions;
+};
+enum status tablet_collect(struct tablet *t, const struct tablet_collect *how, struct arena *mem,
+                           bool *out_done, struct bytes *out_resume, uint64_t *out_removed,
+                           struct err *err) MRD_CHECKED;
+
+/* False while a snapshot is being installed (snapshot.h), also after a crash in the midst: it has applied
+ * nothing, holds nothing, applies nothing, and its horizon is TSTAMP_MAX. */
+bool tablet_usable(struct tablet *t);
+
+/* What the last snapshot brought: the log may begin after its slot. Slot 0: there was none. The worker's;
+ * good until the next snapshot. */
+struct tablet_base {
+    slot_no slot;
+    struct ballot ballot; /* of the entry in that slot */
+    struct bytes config;  /* what Paxos must know of the log up to there */
+};
+struct tablet_base tablet_base(struct tablet *t);
 
 struct tablet_stats {
     uint64_t commands;   /* applied since open */

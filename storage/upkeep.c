@@ -205,6 +205,7 @@ static bool begin_pass(struct upkeep *u, size_t i)
 static bool collect(struct upkeep *u, size_t i)
 {
     struct care *c = &u->care[i];
+    struct tablet_collect how = {.max_versions = COLLECT_VERSIONS};
     struct bytes resume;
     struct arena mem;
     uint64_t removed = 0;
@@ -215,9 +216,13 @@ static bool collect(struct upkeep *u, size_t i)
     if (!c->collecting && !begin_pass(u, i))
         return false;
     arena_init(&mem, 0);
-    st = mvcc_collect(u->store->engine, buf_bytes(&c->resume), bytes_of(NULL, 0), c->horizon,
-                      COLLECT_VERSIONS, &mem, &done, &resume, &removed, &err);
-    judge(u, st, &err);
+    how.horizon = c->horizon;
+    how.start = buf_bytes(&c->resume);
+    st = tablet_collect(u->store->groups[i]->tablet, &how, &mem, &done, &resume, &removed, &err);
+    if (st == ST_NOTFOUND)
+        c->collecting = false;
+    else
+        judge(u, st, &err);
     if (st == ST_OK) {
         metric_add(u->store->m.versions_collected, (int64_t)removed);
         buf_reset(&c->resume);
