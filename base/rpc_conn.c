@@ -104,7 +104,7 @@ static bool accepted_next(struct conn *c, struct bytes *out)
     } else if (c->pong_due) {
         size_t at = frame_begin(&c->ctl, FR_PONG);
 
-        buf_put_u64(&c->ctl, (uint64_t)c->pong_stamp);
+        buf_put_u64(&c->ctl, c->pong_stamp);
         frame_end(&c->ctl, at);
         c->pong_due = false;
     }
@@ -243,10 +243,11 @@ static enum status on_hello(struct conn *c, struct bytes payload, struct err *er
         why = "a newer incarnation of this node was seen";
     if (why != NULL)
         return refuse(c, why, err);
+    c->version = h.wire_max < RPC_WIRE_MAX ? h.wire_max : RPC_WIRE_MAX;
     c->greeted = true;
     pthread_mutex_lock(&c->tx_mu);
     at = frame_begin(&c->ctl_wait, FR_WELCOME);
-    buf_put_u16(&c->ctl_wait, h.wire_max < RPC_WIRE_MAX ? h.wire_max : RPC_WIRE_MAX);
+    buf_put_u16(&c->ctl_wait, c->version);
     buf_put_u32(&c->ctl_wait, r->node);
     buf_put_u64(&c->ctl_wait, r->incarnation);
     frame_end(&c->ctl_wait, at);
@@ -259,10 +260,20 @@ static enum status on_hello(struct conn *c, struct bytes payload, struct err *er
 static enum status on_ping(struct conn *c, struct bytes payload, struct err *err)
 {
     struct rd rd = rd_of(payload);
-    int64_t stamp = (int64_t)rd_u64(&rd);
+    struct link *back = &c->from->link[c->ch];
+    uint64_t stamp = rd_u64(&rd), echo = 0;
+    int64_t held_ns = 0;
 
+    if (rd_left(&rd) > 0) {
+        echo = rd_u64(&rd);
+        held_ns = (int64_t)rd_u64(&rd);
+    }
     if (rd.bad)
         return err_set(err, ST_REJECT, SQLSTATE_PROTOCOL_VIOLATION, "ping is malformed");
+    if (echo != 0)
+        link_echoed(back, c->incarnation, echo, held_ns);
+    if (c->version >= RPC_WIRE_ECHO && link_takes_echo(back, c->incarnation, stamp))
+        return ST_OK;
     pthread_mutex_lock(&c->tx_mu);
     c->pong_due = true;
     c->pong_stamp = stamp;
@@ -287,6 +298,8 @@ static enum status on_welcome(struct conn *c, struct bytes payload, struct err *
     if (!fresh)
         return err_set(err, ST_REJECT, SQLSTATE_PROTOCOL_VIOLATION,
                        "welcome of an old incarnation: %" PRIu64, incarnation);
+    c->version = version;
+    c->incarnation = incarnation;
     c->greeted = true;
     link_welcomed(c->link, c, incarnation);
     return ST_OK;
@@ -307,14 +320,11 @@ static enum status on_refuse(struct conn *c, struct bytes payload, struct err *e
 static enum status on_pong(struct conn *c, struct bytes payload, struct err *err)
 {
     struct rd rd = rd_of(payload);
-    int64_t rtt = mono_now() - (int64_t)rd_u64(&rd);
-    struct peer *p = c->link->peer;
-    int64_t old = p->rtt_ns;
+    uint64_t stamp = rd_u64(&rd);
 
     if (rd.bad)
         return err_set(err, ST_REJECT, SQLSTATE_PROTOCOL_VIOLATION, "pong is malformed");
-    if (c->ch == RPC_CONSENSUS && rtt >= 0 && rtt < (int64_t)RPC_DEAD_MS * NS_PER_MS)
-        p->rtt_ns = old < 0 ? rtt : old + (rtt - old) / 8;
+    link_echoed(c->link, c->incarnation, stamp, 0);
     return ST_OK;
 }
 

@@ -26,7 +26,8 @@
 
 enum {
     RPC_WIRE_MIN = 1, /* versions of what stands inside frames; agreed in the hello */
-    RPC_WIRE_MAX = 1,
+    RPC_WIRE_MAX = 2, /* 2: a ping carries the echo of the other side's last ping */
+    RPC_WIRE_ECHO = 2,
     RPC_HELLO_MAX = 1024,        /* frames before the hello was believed */
     RPC_CHUNK_SOFT = 256 * 1024, /* a frame that holds so much takes no further message */
     RPC_CHUNK_KEEP = 4,          /* empty chunks kept by a link */
@@ -149,6 +150,8 @@ struct link {
     size_t n_spare, queued_bytes;
     uint64_t next_seq, handed_seq;
     bool ping_due, self_posted;
+    uint64_t echo_stamp; /* of the peer's last ping, which our next one answers; 0: none waits */
+    int64_t echo_mono;   /* when that one came */
     struct loop_ev self_ev;
     struct calls calls;
     int64_t dial_at, beat_at, backoff_ns;
@@ -212,6 +215,11 @@ void link_welcomed(struct link *l, struct conn *c, uint64_t incarnation);
 void link_lost(struct link *l, struct conn *c); /* loop thread, while c is buried */
 /* The peer showed up under this incarnation: dial now, and drop what belongs to an older one. */
 void link_peer_seen(struct link *l, uint64_t incarnation);
+/* A ping of this process of the peer came on its own connection. True: our next ping answers it. False: nothing
+ * is about to leave here, or too much, so that an answer of its own is needed. */
+bool link_takes_echo(struct link *l, uint64_t incarnation, uint64_t stamp);
+/* The answer to a ping of ours, `held_ns` old when it left there; as a message of its own, or in a ping. */
+void link_echoed(struct link *l, uint64_t incarnation, uint64_t stamp, int64_t held_ns);
 /* The next bytes to leave on a dialled connection; false: nothing, and c->sending is cleared. */
 bool link_next(struct conn *c, struct bytes *out);
 void link_refused(struct link *l, const char *why, size_t len);
@@ -235,10 +243,12 @@ struct conn {
     struct peer *from; /* accepted: who it is, once greeted */
     enum rpc_channel ch;
     uint64_t incarnation;
+    uint16_t version; /* agreed; constant once greeted */
+    int64_t born;     /* dialled: no ping of ours is older */
     /* sending side: whoever set sending. Dialled: guarded by link.mu; accepted: by tx_mu */
     pthread_mutex_t tx_mu; /* leaf, accepted connections only */
     bool sending, hello_due, pong_due, doom_when_sent;
-    int64_t pong_stamp;
+    uint64_t pong_stamp;
     struct buf ctl;      /* hello, welcome, refusal, ping, pong on its way */
     struct buf ctl_wait; /* accepted: welcome or refusal, not yet on its way */
     struct chunk *chunk; /* on its way */

@@ -58,11 +58,18 @@ static void pump(struct conn *c)
     atomic_fetch_sub_explicit(&c->users, 1, memory_order_release);
 }
 
-static void ctl_ping(struct conn *c)
+/* u64 stamp; then, if a ping of the peer's waits for an answer: u64 its stamp, u64 how long it waited. */
+static void ctl_ping_locked(struct conn *c, struct link *l)
 {
     size_t at = frame_begin(&c->ctl, FR_PING);
+    int64_t now = mono_now();
 
-    buf_put_u64(&c->ctl, (uint64_t)mono_now());
+    buf_put_u64(&c->ctl, (uint64_t)now);
+    if (l->echo_stamp != 0) {
+        buf_put_u64(&c->ctl, l->echo_stamp);
+        buf_put_u64(&c->ctl, (uint64_t)(now - l->echo_mono));
+        l->echo_stamp = 0;
+    }
     frame_end(&c->ctl, at);
 }
 
@@ -96,7 +103,7 @@ bool link_next(struct conn *c, struct bytes *out)
             ctl_hello(c);
             c->hello_due = false;
         } else if (l->ping_due && !l->fault.cut) {
-            ctl_ping(c);
+            ctl_ping_locked(c, l);
             l->ping_due = false;
         } else if (l->state == LINK_UP) {
             k = queue_pop_locked(l);
@@ -263,6 +270,47 @@ static void self_run(struct loop_ev *ev)
     pthread_mutex_unlock(&l->mu);
 }
 
+/* ---- signs of life ---- */
+
+bool link_takes_echo(struct link *l, uint64_t incarnation, uint64_t stamp)
+{
+    bool takes;
+
+    pthread_mutex_lock(&l->mu);
+    /* Behind messages on their way it could be late: that may be megabytes. */
+    takes = l->state == LINK_UP && l->incarnation == incarnation && !l->fault.cut &&
+            l->conn->version >= RPC_WIRE_ECHO && l->conn->chunk == NULL && l->head == NULL;
+    if (takes) {
+        l->echo_stamp = stamp;
+        l->echo_mono = mono_now();
+    }
+    pthread_mutex_unlock(&l->mu);
+    return takes;
+}
+
+static void note_rtt(struct peer *p, int64_t rtt)
+{
+    int64_t old = p->rtt_ns;
+
+    if (rtt >= 0 && rtt < (int64_t)RPC_DEAD_MS * NS_PER_MS)
+        p->rtt_ns = old < 0 ? rtt : old + (rtt - old) / 8;
+}
+
+void link_echoed(struct link *l, uint64_t incarnation, uint64_t stamp, int64_t held_ns)
+{
+    int64_t now = mono_now(), rtt = now - (int64_t)stamp - held_ns;
+
+    pthread_mutex_lock(&l->mu);
+    /* A ping of an earlier connection says nothing of this one. */
+    if (l->state == LINK_UP && l->incarnation == incarnation && held_ns >= 0 &&
+        (int64_t)stamp >= l->conn->born && (int64_t)stamp <= now) {
+        atomic_store_explicit(&l->conn->last_rx, now, memory_order_relaxed);
+        if (l->ch == RPC_CONSENSUS)
+            note_rtt(l->peer, rtt);
+    }
+    pthread_mutex_unlock(&l->mu);
+}
+
 /* ---- states ---- */
 
 void link_set_fault(struct link *l, const struct rpc_fault *fault)
@@ -367,7 +415,7 @@ void link_dialled(struct link *l, struct conn *c)
         l->beat_at = rpc_next_beat(RPC_CONSENSUS, now); /* looks for the welcome */
         l->ping_due = false;
         c->hello_due = c->sending = true;
-        c->last_rx = c->last_tx = now;
+        c->last_rx = c->last_tx = c->born = now;
     }
     pthread_mutex_unlock(&l->mu);
     if (c == NULL)
@@ -391,6 +439,7 @@ void link_welcomed(struct link *l, struct conn *c, uint64_t incarnation)
         l->backoff_ns = (int64_t)RPC_RECONNECT_MIN_MS * NS_PER_MS;
         l->refused[0] = '\0';
         l->ping_due = true;
+        l->echo_stamp = 0;
         kick = kick_locked(l);
     }
     pthread_mutex_unlock(&l->mu);

@@ -30,7 +30,8 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         /* Short: the lease holds elections back, and a new cluster should not wait for one. */
         .election_min_ns = o->lease_ns / 20,
         .election_max_ns = o->lease_ns * 3 / 20,
-        .heartbeat_ns = o->lease_ns * 3 / 8,
+        /* Later than the renewals of support (worker.c), which take it along. */
+        .heartbeat_ns = o->lease_ns / 2,
         .resend_ns = o->lease_ns / 20,
         .lease_cap_ns = o->lease_ns + o->bound_cap_ns,
         .cache_bytes = GROUP_CACHE_BYTES,

@@ -104,6 +104,7 @@ void group_close(struct group *g); /* NULL is fine */
 void group_on_durable(struct group *g);
 void group_on_message(struct group *g, const struct paxos_msg *m);
 void group_tick(struct group *g, bool even_if_not_due);
+bool group_wants_support(const struct group *g); /* it leads, or tries to */
 /* Loads and proposes: after it, what the round produced may leave. */
 void group_output(struct group *g);
 /* Acknowledges and applies. Returns when it wants to run again at the latest. */

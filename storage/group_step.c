@@ -126,6 +126,11 @@ void group_on_message(struct group *g, const struct paxos_msg *m)
     group_settle_role(g);
 }
 
+bool group_wants_support(const struct group *g)
+{
+    return g->view.role != PAXOS_FOLLOWER;
+}
+
 void group_tick(struct group *g, bool even_if_not_due)
 {
     struct paxos_in in = {.kind = PAXOS_IN_TICK};

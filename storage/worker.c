@@ -53,6 +53,7 @@ struct worker {
     int64_t support_wake_mono;
     bool support_moved; /* groups must look at it */
     bool sync_asked;
+    bool support_wanted; /* as support knows it */
     uint64_t n_marks;
     int64_t cpu_told_mono, stop_mono;
     struct paxos_entry entries[PAXOS_MSG_ENTRIES_MAX];
@@ -87,6 +88,7 @@ struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voter
         w->peers[w->n_peers++].node = voters[i];
     }
     w->support = support_new(&opts, now, mono);
+    support_want(w->support, false);
     w->support_wake_mono = mono;
     return w;
 }
@@ -324,6 +326,22 @@ static void take_syncs(struct worker *w)
     step_support(w, &in);
 }
 
+/* Support of the other nodes is asked for by leaders and candidates alone. In one bundle with their first words:
+ * the voters have given it when they promise. */
+static void want_support(struct worker *w)
+{
+    struct support_in in = {.kind = SUPPORT_IN_TICK};
+    bool wanted = false;
+
+    for (size_t i = 0; i < w->store->n_groups; i++)
+        wanted |= group_wants_support(w->store->groups[i]);
+    if (wanted == w->support_wanted)
+        return;
+    w->support_wanted = wanted;
+    support_want(w->support, wanted);
+    step_support(w, &in);
+}
+
 static void tick(struct worker *w)
 {
     struct support_in in = {.kind = SUPPORT_IN_TICK};
@@ -336,6 +354,7 @@ static void tick(struct worker *w)
     w->support_moved = false;
     for (size_t i = 0; i < w->store->n_groups; i++)
         group_tick(w->store->groups[i], moved);
+    want_support(w);
 }
 
 static void tell_cpu(struct worker *w, int64_t mono)

@@ -429,6 +429,17 @@ void leader_tick(struct leader *l, int64_t mono_ns)
     leader_unlock_mu(l);
 }
 
+bool leader_idle(struct leader *l)
+{
+    bool idle;
+
+    leader_lock_mu(l);
+    idle =
+        l->txns.n == 0 && l->flight.n == 0 && l->events == NULL && l->schema.change == CHANGE_NONE;
+    leader_unlock_mu(l);
+    return idle;
+}
+
 void leader_stop(struct leader *l)
 {
     leader_lock_mu(l);

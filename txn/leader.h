@@ -49,6 +49,7 @@ void leader_free(struct leader *l); /* the group has stopped; NULL is fine */
 void leader_upcalls(struct leader *l, struct group_upcalls *out);
 /* Every 100 ms or so: silent gateways, lapsed leases, deadlines of waits. */
 void leader_tick(struct leader *l, int64_t mono_ns);
+bool leader_idle(struct leader *l); /* nothing there that a tick could be about */
 /* The gateway's process is gone, or cannot be reached: its transactions end at once. */
 void leader_gateway_lost(struct leader *l, node_id gateway);
 void leader_stop(struct leader *l);     /* wakes all that is parked; it then fails with 57P01 */

@@ -436,6 +436,7 @@ static int64_t next_look(const struct op *op)
 void op_init(struct op *op, struct txn_space *s, enum request_kind kind, struct arena *mem)
 {
     job_init_own(&op->job);
+    space_rouse(s);
     op->s = s;
     op->rq = (struct request){.kind = kind};
     op->rq.ref.gateway = s->o.node;

@@ -342,6 +342,7 @@ static void on_rpc(void *arg, const struct rpc_msg *msg)
     enum status st;
     struct err err;
 
+    space_rouse(v->s);
     pthread_mutex_lock(&v->mu);
     other = note_gateway_locked(v, msg->from, msg->incarnation);
     pthread_mutex_unlock(&v->mu);
@@ -405,6 +406,16 @@ void service_tick(struct service *v, int64_t mono_ns)
         if (atomic_load(&x->wait_until) <= mono_ns)
             job_kick(&x->job);
     pthread_mutex_unlock(&v->mu);
+}
+
+bool service_idle(struct service *v)
+{
+    bool idle;
+
+    pthread_mutex_lock(&v->mu);
+    idle = v->head == NULL;
+    pthread_mutex_unlock(&v->mu);
+    return idle;
 }
 
 void service_stop(struct service *v)

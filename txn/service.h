@@ -41,6 +41,7 @@ struct service {
 
 void service_init(struct service *v, struct txn_space *s); /* registers the messages */
 void service_tick(struct service *v, int64_t mono_ns);
+bool service_idle(struct service *v); /* it serves nothing now */
 void service_stop(struct service *v); /* nothing is parked afterwards; blocks for a moment */
 void service_gone(struct service *v); /* rpc is closed */
 void service_fini(struct service *v);

@@ -77,20 +77,49 @@ static void kick_ops(struct txn_space *s)
     pthread_mutex_unlock(&s->mu);
 }
 
+void space_rouse(struct txn_space *s)
+{
+    /* Missed while the ticker lies down, it costs one long tick. */
+    if (!atomic_load_explicit(&s->dozing, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&s->mu);
+    atomic_store(&s->dozing, false);
+    pthread_cond_broadcast(&s->wake);
+    pthread_mutex_unlock(&s->mu);
+}
+
+static bool idle(struct txn_space *s)
+{
+    bool none;
+
+    pthread_mutex_lock(&s->mu);
+    none = s->ops == NULL && s->open == NULL;
+    pthread_mutex_unlock(&s->mu);
+    return none && !atomic_load(&s->gate.used) && service_idle(&s->service) &&
+           leader_idle(s->leader);
+}
+
 /* False: the space stops. */
 static bool sleep_tick(struct txn_space *s)
 {
     struct timespec until;
+    bool doze;
 
+    atomic_store(&s->dozing, true); /* first: what begins while we look is not missed */
+    doze = idle(s);
+    if (!doze)
+        atomic_store(&s->dozing, false);
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)SPACE_TICK_MS * NS_PER_MS;
+    until.tv_nsec += (long)(doze ? SPACE_DOZE_MS : SPACE_TICK_MS) * NS_PER_MS;
     if (until.tv_nsec >= NS_PER_S) {
         until.tv_sec++;
         until.tv_nsec -= NS_PER_S;
     }
     pthread_mutex_lock(&s->mu);
-    while (!atomic_load(&s->stopped) && pthread_cond_timedwait(&s->wake, &s->mu, &until) == 0)
+    while (!atomic_load(&s->stopped) && (!doze || atomic_load(&s->dozing)) &&
+           pthread_cond_timedwait(&s->wake, &s->mu, &until) == 0)
         ;
+    atomic_store(&s->dozing, false);
     pthread_mutex_unlock(&s->mu);
     return !atomic_load(&s->stopped);
 }

@@ -19,6 +19,7 @@
 enum {
     SPACE_THREADS = 4,
     SPACE_TICK_MS = 100,
+    SPACE_DOZE_MS = 1000,      /* while there is nothing to look at */
     SPACE_HEARD_MS = 2000,     /* how often open transactions are named to their leader */
     SPACE_RENEW_MS = 1500,     /* a schema lease that is used is renewed when less is left */
     SPACE_PEER_LOST_MS = 1000, /* a link down for so long: its gateway's transactions end */
@@ -35,6 +36,7 @@ struct txn_space {
     struct service service;
     struct schema_gate gate;
     _Atomic bool stopped;
+    _Atomic bool dozing; /* the ticker sleeps for long: what begins rouses it */
     _Atomic uint32_t next_id;
     pthread_t ticker;
     pthread_mutex_t mu; /* lock 3; guards what follows */
@@ -82,6 +84,7 @@ void txn_saw(struct txn *t, const struct mvcc_read *seen);
 enum status txn_fail(struct txn *t, enum status st, const struct err *why); /* returns st */
 void txn_unlist(struct txn *t);
 int txn_lock_mode(const struct txn *t, enum txn_lock lock);
+void space_rouse(struct txn_space *s); /* something begins that has deadlines; no lock is held */
 /* Can this replica answer a read at t by itself? */
 bool space_has_applied(struct txn_space *s, tstamp t);
 struct txn_id space_new_id(struct txn_space *s, tstamp start);

@@ -288,6 +288,7 @@ static void begin_step(struct paxos *p, const struct paxos_in *in)
     p->now = in->now;
     if (in->mono_ns > p->mono)
         p->mono = in->mono_ns;
+    p->ticked = in->kind == PAXOS_IN_TICK;
     p->sup = in->support;
     p->n_send = 0;
     p->step_write = 0;

@@ -208,7 +208,8 @@ static void replicate(struct paxos *p, struct peer *peer)
         }
         px_send_accept(p, peer, entries, n);
     }
-    if (p->mono - peer->sent_mono >= heartbeat_ns(p))
+    /* A tick that comes anyway, with a renewal of support, takes the next heartbeat along. */
+    if (p->mono - peer->sent_mono >= (p->ticked ? heartbeat_ns(p) / 2 : heartbeat_ns(p)))
         px_send_accept(p, peer, NULL, 0);
 }
 

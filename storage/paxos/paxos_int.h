@@ -139,6 +139,7 @@ struct paxos {
     int64_t mono;
     struct support *sup;
     bool wrote_hard, won, lost, load_out;
+    bool ticked; /* by TICK */
     uint64_t step_write;
     slot_no cut_from, append_from;
     struct paxos_send *send;

@@ -40,6 +40,7 @@ struct support {
     struct peer peers[SUPPORT_PEERS_MAX];
     size_t n_peers;
     uint64_t n_epochs, n_nonces;
+    bool wanted;        /* somebody here leads, or tries to */
     tstamp quiet_until; /* TSTAMP_MAX: unknown, time was void so far; 0: not quiet */
     bool synced_ever;
     int64_t synced_mono;
@@ -74,6 +75,7 @@ struct support *support_new(const struct support_options *opts, struct tt_interv
         s->peers[s->n_peers++].node = opts->peers[i];
     }
     s->synced_mono = mono_ns;
+    s->wanted = true;
     s->quiet_until = opts->store_is_new || MUTATED(opts, no_restart_wait) ? 0 : TSTAMP_MAX;
     begin_quiet(s, now);
     return s;
@@ -173,7 +175,7 @@ static void on_request(struct support *s, struct peer *p, const struct support_i
     else
         p->owed = in->msg.nonce; /* L8: who cannot write gives nothing */
     /* A peer that we have nothing from is asked at once: after a start this saves a renewal's time. */
-    if (tt_passed(in->now, p->got_until) &&
+    if (s->wanted && tt_passed(in->now, p->got_until) &&
         (!p->asked_ever || in->mono_ns - p->asked_mono >= ASK_BACK_NS))
         ask(s, p, in->now, in->mono_ns);
 }
@@ -233,6 +235,8 @@ static int64_t renew_all(struct support *s, struct tt_interval now, int64_t mono
 {
     int64_t wake = mono_ns + s->o.renew_ns;
 
+    if (!s->wanted)
+        return mono_ns + s->o.lease_ns;
     for (size_t i = 0; i < s->n_peers; i++) {
         struct peer *p = &s->peers[i];
 
@@ -242,6 +246,21 @@ static int64_t renew_all(struct support *s, struct tt_interval now, int64_t mono
             wake = p->asked_mono + s->o.renew_ns;
     }
     return wake;
+}
+
+void support_want(struct support *s, bool wanted)
+{
+    s->wanted = wanted;
+}
+
+/* Somebody relies on what this node gave, or wants to: syncs must go on. */
+static bool relied_on(struct support *s, struct tt_interval now)
+{
+    bool is = s->wanted;
+
+    for (size_t i = 0; i < s->n_peers; i++)
+        is = still_live(s, &s->peers[i], now) || s->peers[i].owed != 0 || is;
+    return is;
 }
 
 void support_step(struct support *s, const struct support_in *in, struct support_out *out)
@@ -266,7 +285,9 @@ void support_step(struct support *s, const struct support_in *in, struct support
         out->wake_mono_ns = in->mono_ns + VOID_RETRY_NS;
     }
     /* Half of the age, so that one slow sync does not cost the lease. */
-    out->want_sync = !s->synced_ever || in->mono_ns - s->synced_mono >= s->o.sync_age_max_ns / 2;
+    out->want_sync =
+        (!s->synced_ever || in->mono_ns - s->synced_mono >= s->o.sync_age_max_ns / 2) &&
+        relied_on(s, in->now);
     out->send = s->send;
     out->n_send = s->n_send;
 }

@@ -77,6 +77,9 @@ struct support_out {
 struct support *support_new(const struct support_options *opts, struct tt_interval now,
                             int64_t mono_ns);
 void support_free(struct support *s);
+/* Does anybody here lead, or try to? While nobody does, nothing is asked for: whoever begins asks then, and the step
+ * that follows is due at once. True at first. */
+void support_want(struct support *s, bool wanted);
 void support_step(struct support *s, const struct support_in *in, struct support_out *out);
 
 /* Quiet after a start: neither lead, nor promise to anyone but the recorded owner. */

@@ -201,6 +201,7 @@ struct sim_node {
     struct sim_disk disk;
     struct paxos *paxos;
     struct support *support;
+    bool support_wanted; /* as support knows it */
     uint64_t paxos_timer, support_timer;
     uint64_t durable_seq;
     struct held_message *held;

@@ -176,6 +176,18 @@ static void take_out(struct world *w, struct sim_node *n, const struct paxos_out
         check_gone(w, n, n->stop_used);
 }
 
+/* As the worker does: support is asked for by leaders and candidates alone. */
+static void want_support(struct world *w, struct sim_node *n)
+{
+    bool wanted = n->role != PAXOS_FOLLOWER;
+
+    if (wanted == n->support_wanted)
+        return;
+    n->support_wanted = wanted;
+    support_want(n->support, wanted);
+    step_support(w, n, &(struct support_in){.kind = SUPPORT_IN_TICK});
+}
+
 void node_paxos(struct world *w, struct sim_node *n, struct paxos_in *in)
 {
     struct paxos_out out;
@@ -194,6 +206,7 @@ void node_paxos(struct world *w, struct sim_node *n, struct paxos_in *in)
     } while (!w->r.failed && n->room && kv_next_batch(w, n, &batch) &&
              (in->payload = buf_bytes(&batch), true));
     buf_fini(&batch);
+    want_support(w, n);
     kv_after_step(w, n);
     if (n->stopping && out.released) {
         sim_trace(w, "n%u stops", n->id);
@@ -230,6 +243,8 @@ static void start_support(struct world *w, struct sim_node *n)
             peers[n_peers++] = w->nodes[i].id;
     o.n_peers = n_peers;
     n->support = support_new(&o, clock_now(w, n), clock_mono(w, n));
+    n->support_wanted = false;
+    support_want(n->support, false);
 }
 
 static void start_paxos(struct world *w, struct sim_node *n)

@@ -25,6 +25,26 @@ static void call_echo_returns_the_payload(void **state)
     AWAIT(rpc_peer_rtt_ns(w->node[0].rpc, 2) > 0);
 }
 
+/* Two pairs of beats later than the time in which silence is death, both are up, and have said little. */
+static void pings_of_an_idle_pair_answer_each_other(void **state)
+{
+    struct world *w = *state;
+    int64_t began, before, seconds;
+
+    open_pair(w);
+    AWAIT(rpc_peer_up(w->node[0].rpc, 2) && rpc_peer_rtt_ns(w->node[0].rpc, 2) > 0);
+    began = mono_now();
+    before = counter(w, 0, "meridian_rpc_frames_sent_total");
+    mono_sleep_until(began + (RPC_DEAD_MS + 4 * RPC_HEARTBEAT_MS) * (int64_t)NS_PER_MS);
+    seconds = (mono_now() - began) / NS_PER_S + 1;
+    /* On two channels; with pongs it would be twice as many. */
+    assert_in_range(
+        counter(w, 0, "meridian_rpc_frames_sent_total") - before, 6,
+        seconds * (1000 / RPC_HEARTBEAT_MS + 1000 / RPC_HEARTBEAT_MS / RPC_BULK_SLOWER) + 2);
+    assert_int_equal(counter(w, 0, "meridian_rpc_connections_lost_total"), 0);
+    assert_true(rpc_peer_up(w->node[0].rpc, 2) && rpc_peer_up(w->node[1].rpc, 1));
+}
+
 static void call_failing_peer_passes_its_error(void **state)
 {
     struct world *w = *state;
@@ -483,6 +503,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(call_echo_returns_the_payload),
+        BOTH(pings_of_an_idle_pair_answer_each_other),
         BOTH(call_failing_peer_passes_its_error),
         BOTH(calls_64_in_flight_all_answered),
         BOTH(call_without_answer_is_unknown_at_deadline),

@@ -234,7 +234,7 @@ static void hello_unacceptable_is_refused_with_a_reason(void **state)
         node_id node, to;
         const char *why;
     } cases[] = {
-        {2, 9, "testers", 2, 1, "no common wire version"},
+        {RPC_WIRE_MAX + 1, 9, "testers", 2, 1, "no common wire version"},
         {0, 0, "testers", 2, 1, "no common wire version"},
         {1, 1, "tester", 2, 1, "another cluster"},
         {1, 1, "testers", 2, 3, "this address belongs to another node than the one dialled"},
@@ -256,14 +256,14 @@ static void hello_unacceptable_is_refused_with_a_reason(void **state)
     assert_int_equal(counter(w, 0, "meridian_rpc_refused_total"), 6);
 }
 
-static int greet_raw(struct world *w, uint64_t incarnation)
+static int greet_as(struct world *w, uint64_t incarnation, uint16_t wire_max)
 {
     struct buf b = {0};
     struct frame f;
     int fd = dial_raw(w, 0);
     ssize_t n;
 
-    put_hello(&b, 1, 1, "testers", 2, incarnation, 1, 0);
+    put_hello(&b, 1, wire_max, "testers", 2, incarnation, 1, 0);
     send_raw(fd, buf_bytes(&b));
     buf_reset(&b);
     n = recv(fd, buf_reserve(&b, 4096), 4096, 0);
@@ -273,6 +273,49 @@ static int greet_raw(struct world *w, uint64_t incarnation)
     assert_int_equal(f.kind, FR_WELCOME);
     buf_fini(&b);
     return fd;
+}
+
+static int greet_raw(struct world *w, uint64_t incarnation)
+{
+    return greet_as(w, incarnation, 1);
+}
+
+/* Sends a ping with this stamp; what comes next must be the answer to it. */
+static void assert_ponged(int fd, uint64_t stamp)
+{
+    struct buf b = {0};
+    size_t at = frame_begin(&b, FR_PING);
+    struct frame f;
+    struct rd rd;
+    ssize_t n;
+
+    buf_put_u64(&b, stamp);
+    frame_end(&b, at);
+    send_raw(fd, buf_bytes(&b));
+    buf_reset(&b);
+    n = recv(fd, buf_reserve(&b, 4096), 4096, 0);
+    assert_true(n > 0);
+    b.len = (size_t)n;
+    assert_int_equal(frame_parse(buf_bytes(&b), 1000, &f, NULL), ST_OK);
+    assert_int_equal(f.kind, FR_PONG);
+    rd = rd_of(f.payload);
+    assert_int_equal(rd_u64(&rd), stamp);
+    buf_fini(&b);
+}
+
+/* The own ping cannot carry the answer: the other side would not understand it, or there is no link to it. */
+static void ping_is_answered_by_itself_where_no_ping_can(void **state)
+{
+    struct world *w = *state;
+    int old, unlinked;
+
+    node_open(w, 0, 1);
+    old = greet_as(w, 1, 1);
+    assert_ponged(old, 77);
+    unlinked = greet_as(w, 1, RPC_WIRE_MAX);
+    assert_ponged(unlinked, 78);
+    close(old);
+    close(unlinked);
 }
 
 /* Messages in a sound frame whose inside is random or cut: also after the hello nothing is believed. */
@@ -517,6 +560,7 @@ int main(void)
         OVER_NNG(stranger_silent_or_slow_is_closed),
         OVER_NNG(hello_unacceptable_is_refused_with_a_reason),
         OVER_NNG(messages_malformed_close_the_connection),
+        OVER_NNG(ping_is_answered_by_itself_where_no_ping_can),
         OVER_NNG(replies_forged_are_ignored),
         OVER_NNG(peer_silent_after_hello_is_closed),
         OVER_NNG(connection_repeated_replaces_the_older),
