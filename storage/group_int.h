@@ -32,7 +32,7 @@ struct group_view {
     struct ballot ballot;
     node_id leader;
     bool room, released;
-    slot_no last, chosen, apply, everywhere;
+    slot_no first, last, chosen, apply, everywhere;
     tstamp lease_start, lease_end, agreed;
     int64_t agreed_mono; /* mono_ns of that step */
     int64_t wake_mono;
@@ -64,14 +64,17 @@ struct group {
     _Atomic uint32_t leader;
     _Atomic uint64_t everywhere, last;
     _Atomic uint64_t durable;     /* published by the log writer: last write that is synced */
-    _Atomic uint64_t drop_wanted; /* published by upkeep: it will drop slots up to here ... */
-    _Atomic uint64_t drop_agreed; /* ... and may, says the worker */
+    _Atomic uint64_t drop_wanted; /* published by upkeep: it would drop slots up to here ... */
+    _Atomic uint64_t drop_agreed; /* ... and may up to here, says the worker: the head is durable */
 
     /* The worker's. */
     struct worker *worker; /* borrowed */
     struct group_view view;
     uint64_t durable_seen;
-    slot_no log_last;            /* of what was given to the log writer */
+    slot_no log_last;   /* of what was given to the log writer */
+    slot_no drop_asked; /* of drop_wanted, what Paxos was told */
+    slot_no head_first; /* where the log begins once write head_seq is durable; 0: as it does */
+    uint64_t head_seq;
     bool won, lost;              /* seen in a step, not yet acted upon */
     uint64_t won_term;           /* leads, but what it recovered is perhaps not applied; 0 no */
     slot_no won_slot;            /* that must be applied first */

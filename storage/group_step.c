@@ -44,6 +44,13 @@ static void take_write(struct group *g, const struct paxos_out *out)
         plog_add_cut(&batch->rows, g->number, out->cut_from, g->log_last);
         g->log_last = out->cut_from - 1;
     }
+    if (out->head != NULL) {
+        plog_add_head(&batch->rows, g->number, out->head);
+        g->head_first = out->head->first;
+        g->head_seq = out->write_seq;
+        if (g->log_last < g->head_first - 1)
+            g->log_last = g->head_first - 1;
+    }
     for (size_t i = 0; i < out->n_append; i++) {
         ASSERT(out->append[i].slot == g->log_last + 1); /* M3 */
         plog_add_entry(&batch->rows, g->number, &out->append[i]);
@@ -63,6 +70,7 @@ static void take_view(struct group *g, const struct paxos_out *out, int64_t mono
         .leader = out->leader,
         .room = out->room,
         .released = out->released,
+        .first = out->first,
         .last = out->last,
         .chosen = out->chosen,
         .apply = out->apply,
@@ -113,6 +121,10 @@ void group_on_durable(struct group *g)
     if (durable == g->durable_seen)
         return;
     g->durable_seen = durable;
+    if (g->head_first != 0 && g->head_seq <= durable) {
+        atomic_store(&g->drop_agreed, g->head_first - 1);
+        g->head_first = 0;
+    }
     release_held(g, store_now(g->store, &mono));
     group_step(g, &in);
     group_settle_role(g);

@@ -144,7 +144,8 @@ static enum status gather(struct group *g, slot_no from, size_t *out_n, struct e
                              (unsigned long long)g->number, (unsigned long long)(from + n));
                 goto out;
             }
-            payload = entries[0].payload;
+            payload =
+                entries[0].kind == PAXOS_ENTRY_COMMANDS ? entries[0].payload : bytes_of("", 0);
         }
         bytes += payload.len;
         g->apply_payloads[n++] = payload;
@@ -231,17 +232,17 @@ static void load(struct group *g)
     group_settle_role(g);
 }
 
-/* Paxos forgets first; what upkeep then drops from the log nobody asks for. */
+/* Paxos forgets first, and writes where the log begins now; once that is durable upkeep drops the rows. */
 static void agree_to_drop(struct group *g)
 {
     slot_no wanted = atomic_load(&g->drop_wanted);
-    struct paxos_in in = {.kind = PAXOS_IN_TRUNCATED, .slot = wanted};
+    struct paxos_in in = {.kind = PAXOS_IN_TRUNCATE, .slot = wanted};
 
-    if (wanted <= atomic_load(&g->drop_agreed))
+    if (wanted <= g->drop_asked)
         return;
+    g->drop_asked = wanted;
     group_step(g, &in);
     group_settle_role(g);
-    atomic_store(&g->drop_agreed, wanted);
 }
 
 static void report(struct group *g)
@@ -252,7 +253,7 @@ static void report(struct group *g)
     g->report.role = v->role;
     g->report.ballot = v->ballot;
     g->report.leader = v->leader;
-    g->report.first = atomic_load(&g->drop_agreed) + 1;
+    g->report.first = v->first;
     g->report.last = v->last;
     g->report.chosen = v->chosen;
     g->report.lease_end = v->lease_end;

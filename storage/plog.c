@@ -75,7 +75,8 @@ static struct ballot get_ballot(struct rd *r)
 }
 
 /* The checksum covers the slot too: a row that turns up under another key is damage. */
-static uint32_t entry_checksum(slot_no slot, const uint8_t *ballot12, struct bytes payload)
+static uint32_t entry_checksum(slot_no slot, const uint8_t *ballot12, uint8_t kind,
+                               struct bytes payload)
 {
     uint8_t be[8];
     uint32_t crc;
@@ -83,6 +84,8 @@ static uint32_t entry_checksum(slot_no slot, const uint8_t *ballot12, struct byt
     put_be64(be, slot);
     crc = crc32c(0, be, sizeof be);
     crc = crc32c(crc, ballot12, 12);
+    if (kind != PAXOS_ENTRY_COMMANDS)
+        crc = crc32c(crc, &kind, 1);
     return payload.len == 0 ? crc : crc32c(crc, payload.ptr, payload.len);
 }
 
@@ -107,11 +110,14 @@ void plog_add_entry(struct buf *rows, group_id group, const struct paxos_entry *
 {
     struct row_key key = entry_key(group, entry->slot);
     size_t at = begin_row(rows, &key), ballot_at;
+    uint8_t kind = (uint8_t)entry->kind;
 
-    buf_put_u8(rows, PLOG_FORMAT);
+    buf_put_u8(rows, kind == PAXOS_ENTRY_COMMANDS ? PLOG_FORMAT : PLOG_FORMAT_KIND);
     ballot_at = rows->len;
     put_ballot(rows, entry->ballot);
-    buf_put_u32(rows, entry_checksum(entry->slot, rows->ptr + ballot_at, entry->payload));
+    buf_put_u32(rows, entry_checksum(entry->slot, rows->ptr + ballot_at, kind, entry->payload));
+    if (kind != PAXOS_ENTRY_COMMANDS)
+        buf_put_u8(rows, kind);
     buf_put(rows, entry->payload.ptr, entry->payload.len);
     end_row(rows, at, &key);
 }
@@ -121,9 +127,22 @@ void plog_add_hard(struct buf *rows, group_id group, const struct paxos_hard *ha
     struct row_key key = group_key(ROW_HARD, group);
     size_t at = begin_row(rows, &key);
 
-    buf_put_u8(rows, PLOG_FORMAT);
+    buf_put_u8(rows, PLOG_FORMAT_KIND);
     put_ballot(rows, hard->promised);
     put_ballot(rows, hard->released);
+    buf_put_u64(rows, hard->config_slot);
+    paxos_config_encode(rows, &hard->config);
+    end_row(rows, at, &key);
+}
+
+void plog_add_head(struct buf *rows, group_id group, const struct paxos_head *head)
+{
+    struct row_key key = group_key(ROW_HEAD, group);
+    size_t at = begin_row(rows, &key);
+
+    buf_put_u8(rows, PLOG_FORMAT);
+    buf_put_u64(rows, head->first);
+    put_ballot(rows, head->before);
     end_row(rows, at, &key);
 }
 
@@ -356,18 +375,29 @@ static enum status parse_entry(group_id group, slot_no slot, struct bytes value,
     struct rd r = rd_of(value);
     uint8_t format = rd_u8(&r);
     const uint8_t *ballot12 = r.ptr;
+    uint8_t kind = PAXOS_ENTRY_COMMANDS;
+    struct paxos_config config;
+    struct rd payload;
     uint32_t crc;
 
-    if (r.bad || format != PLOG_FORMAT)
+    if (r.bad || (format != PLOG_FORMAT && format != PLOG_FORMAT_KIND))
         return damaged(err, "row of an unknown format", group, slot);
     out->slot = slot;
     out->ballot = get_ballot(&r);
     crc = rd_u32(&r);
+    if (format == PLOG_FORMAT_KIND)
+        kind = rd_u8(&r);
     if (r.bad)
         return damaged(err, "row too short", group, slot);
     out->payload = rd_raw(&r, rd_left(&r));
-    if (crc != entry_checksum(slot, ballot12, out->payload))
+    if (crc != entry_checksum(slot, ballot12, kind, out->payload))
         return damaged(err, "wrong checksum", group, slot);
+    payload = rd_of(out->payload);
+    if (kind > PAXOS_ENTRY_CONFIG ||
+        (kind == PAXOS_ENTRY_CONFIG &&
+         (!paxos_config_decode(&payload, &config) || config.n == 0 || rd_left(&payload) != 0)))
+        return damaged(err, "entry of an unknown kind", group, slot);
+    out->kind = (enum paxos_entry_kind)kind;
     return ST_OK;
 }
 
@@ -383,6 +413,24 @@ static bool at_entry(struct engine_cursor *c, group_id group, slot_no *out_slot)
     return true;
 }
 
+static enum status parse_hard(group_id group, struct bytes row, struct paxos_hard *out,
+                              struct err *err)
+{
+    struct rd r = rd_of(row);
+    uint8_t format = rd_u8(&r);
+    bool good = format == PLOG_FORMAT || format == PLOG_FORMAT_KIND;
+
+    out->promised = get_ballot(&r);
+    out->released = get_ballot(&r);
+    if (format == PLOG_FORMAT_KIND) {
+        out->config_slot = rd_u64(&r);
+        good = paxos_config_decode(&r, &out->config);
+    }
+    if (!good || r.bad || rd_left(&r) != 0)
+        return damaged(err, "malformed promise", group, 0);
+    return ST_OK;
+}
+
 static enum status load_hard(struct engine *e, group_id group, struct plog_state *s,
                              struct err *err)
 {
@@ -394,13 +442,7 @@ static enum status load_hard(struct engine *e, group_id group, struct plog_state
     s->first = 1;
     st = get_row(e, &hard_key, &row, err);
     if (st == ST_OK) {
-        r = rd_of(buf_bytes(&row));
-        if (rd_u8(&r) != PLOG_FORMAT)
-            r.bad = true;
-        s->hard.promised = get_ballot(&r);
-        s->hard.released = get_ballot(&r);
-        if (r.bad || rd_left(&r) != 0)
-            st = damaged(err, "malformed promise", group, 0);
+        st = parse_hard(group, buf_bytes(&row), &s->hard, err);
     }
     if (st != ST_OK && st != ST_NOTFOUND)
         goto out;
@@ -429,7 +471,8 @@ static void add_loaded(struct plog_state *s, size_t *cap, const struct paxos_ent
     }
     s->bytes += entry->payload.len;
     s->entries[s->n_entries] = *entry;
-    s->entries[s->n_entries].payload = bytes_of(NULL, 0);
+    s->entries[s->n_entries].payload =
+        entry->kind == PAXOS_ENTRY_CONFIG ? arena_copy(&s->mem, entry->payload) : bytes_of(NULL, 0);
     s->n_entries++;
     s->last = entry->slot;
 }
@@ -475,12 +518,13 @@ enum status plog_load(struct engine *e, group_id group, struct plog_state *out, 
     struct plog_state s = {0};
     enum status st;
 
+    arena_init(&s.mem, 0);
     TRY(load_hard(e, group, &s, err));
     if (s.first > 1)
         TRY(drop_before(e, group, s.first, err));
     TRY(load_entries(e, group, &s, err));
     *out = s;
-    s.entries = NULL;
+    memset(&s, 0, sizeof s);
 out:
     plog_state_fini(&s);
     return st;
@@ -489,6 +533,7 @@ out:
 void plog_state_fini(struct plog_state *s)
 {
     free(s->entries);
+    arena_fini(&s->mem);
     memset(s, 0, sizeof *s);
 }
 
@@ -532,25 +577,7 @@ out:
     return st;
 }
 
-enum status plog_drop_head(struct engine *e, group_id group, slot_no upto, struct err *err)
+enum status plog_drop_below(struct engine *e, group_id group, slot_no first, struct err *err)
 {
-    struct row_key last = entry_key(group, upto), head = group_key(ROW_HEAD, group);
-    struct paxos_entry entry;
-    struct buf row = {0}, value = {0};
-    enum status st = get_row(e, &last, &value, err);
-
-    if (st == ST_NOTFOUND)
-        st = damaged(err, "the slot to truncate at is missing", group, upto);
-    TRY(st);
-    TRY(parse_entry(group, upto, buf_bytes(&value), &entry, err));
-    buf_put_u8(&row, PLOG_FORMAT);
-    buf_put_u64(&row, upto + 1);
-    put_ballot(&row, entry.ballot);
-    /* Unsynced on purpose: the log keeps order, so the rows cannot go before the head moves. */
-    TRY(put_row(e, &head, buf_bytes(&row), ENGINE_NOSYNC, err));
-    st = drop_before(e, group, upto + 1, err);
-out:
-    buf_fini(&row);
-    buf_fini(&value);
-    return st;
+    return drop_before(e, group, first, err);
 }

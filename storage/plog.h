@@ -3,7 +3,8 @@
  *
  * Hides how entries, promises and the store's identity look on disk. A row's key is its kind, then the
  * group and the slot, big-endian, so that a group's entries are neighbours in order. An entry row is: format version,
- * ballot, checksum over slot, ballot and payload, payload.
+ * ballot, checksum over slot, ballot, kind and payload, kind, payload. Format 1, which is still read, and written for
+ * commands, has no kind.
  *
  * Rows of a write are built in a struct buf by whoever steps Paxos, and put into an engine transaction by
  * the log writer. Threads: pure functions over the engine; any thread.
@@ -15,7 +16,7 @@
 #include "storage/engine.h"
 #include "storage/paxos/paxos.h"
 
-enum { PLOG_FORMAT = 1, PLOG_CLUSTER_MAX = 63 };
+enum { PLOG_FORMAT = 1, PLOG_FORMAT_KIND = 2, PLOG_CLUSTER_MAX = 63 };
 
 /* Who this store is. Minted once; the incarnation counts starts and is synced before it is used. */
 struct plog_identity {
@@ -41,9 +42,10 @@ struct plog_state {
     slot_no first; /* last + 1 if none is stored */
     slot_no last;
     struct ballot before;        /* of slot first - 1 */
-    struct paxos_entry *entries; /* owned; payload.ptr NULL */
+    struct paxos_entry *entries; /* owned; payload.ptr NULL, save of configurations */
     size_t n_entries;
-    uint64_t bytes; /* of all payloads */
+    uint64_t bytes;   /* of all payloads */
+    struct arena mem; /* of what payloads are there */
 };
 
 /* Checks every row's checksum, and that no slot is missing (ST_FATAL). Drops rows that a truncation left over. */
@@ -60,13 +62,14 @@ enum status plog_read(struct engine *e, group_id group, slot_no from, slot_no to
 /* Rows of a write to come: appended to `rows`. */
 void plog_add_entry(struct buf *rows, group_id group, const struct paxos_entry *entry);
 void plog_add_hard(struct buf *rows, group_id group, const struct paxos_hard *hard);
+void plog_add_head(struct buf *rows, group_id group, const struct paxos_head *head);
 void plog_add_mark(struct buf *rows, uint64_t n); /* something small to sync */
 void plog_add_cut(struct buf *rows, group_id group, slot_no from, slot_no to); /* drops entries */
 /* Does all that in a transaction, in order. */
 enum status plog_put(struct engine_txn *x, struct bytes rows, struct err *err) MRD_CHECKED;
 
-/* Drops entries up to and including `upto`; remembers that, and the ballot of `upto`. */
-enum status plog_drop_head(struct engine *e, group_id group, slot_no upto,
-                           struct err *err) MRD_CHECKED;
+/* Drops the entries below `first`: after a write of plog_add_head(first) or more is committed. */
+enum status plog_drop_below(struct engine *e, group_id group, slot_no first,
+                            struct err *err) MRD_CHECKED;
 
 #endif

@@ -155,7 +155,7 @@ static void drop_head(struct upkeep *u, size_t i)
     struct err err;
 
     if (c->dropped < agreed) {
-        st = plog_drop_head(u->store->engine, g->number, agreed, &err);
+        st = plog_drop_below(u->store->engine, g->number, agreed + 1, &err);
         judge(u, st, &err);
         if (st != ST_OK)
             return;

@@ -12,18 +12,6 @@ enum {
     LOAD_PATIENCE = 20 /* resend times after which an unanswered load is asked for again */
 };
 
-static void add_voters(struct paxos *p, const struct paxos_options *opts)
-{
-    ASSERT(opts->n_voters >= 1 && opts->n_voters <= PAXOS_VOTERS_MAX);
-    for (size_t i = 0; i < opts->n_voters; i++) {
-        ASSERT(opts->voters[i] != 0 && px_peer(p, opts->voters[i]) == NULL);
-        p->peers[p->n_peers++].node = opts->voters[i];
-    }
-    p->self = px_peer(p, opts->self);
-    ASSERT(p->self != NULL);
-    p->quorum = p->n_peers / 2 + 1;
-}
-
 struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_start *start,
                         int64_t mono_ns)
 {
@@ -33,17 +21,19 @@ struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_sta
     ASSERT(opts->heartbeat_ns > 0 && opts->resend_ns > 0);
     p->o = *opts;
     p->o.voters = NULL;
-    add_voters(p, opts);
     rng_seed(&p->rng, opts->seed);
     arena_init(&p->mem, 0);
     plog_init(&p->log, start);
     ASSERT(start->applied + 1 >= p->log.first && start->applied <= p->log.last); /* P2 */
-    p->hard = start->hard;
-    if (MUTATED(opts, forget_promise_over_restart))
-        p->hard = (struct paxos_hard){.promised = plog_ballot(&p->log, p->log.last)};
+    px_config_init(p, opts, start);
+    if (MUTATED(opts, forget_promise_over_restart)) {
+        p->hard.promised = plog_ballot(&p->log, p->log.last);
+        p->hard.released = (struct ballot){0, 0};
+    }
     p->durable = p->log.last;
     p->chosen = start->applied;
     px_note_round(p, p->hard.promised);
+    px_note_round(p, plog_ballot(&p->log, p->log.last));
     p->seen_promised = p->hard.promised;
     p->seen_chosen = p->chosen;
     p->mono = mono_ns;
@@ -60,6 +50,7 @@ void paxos_free(struct paxos *p)
         return;
     plog_fini(&p->log);
     arena_fini(&p->mem);
+    free(p->configs);
     free(p->pending);
     free(p->send);
     free(p);
@@ -67,6 +58,10 @@ void paxos_free(struct paxos *p)
 
 struct bytes paxos_payload(const struct paxos *p, slot_no slot)
 {
+    bool has = slot >= p->log.first && slot <= p->log.last;
+
+    if (has && plog_kind(&p->log, slot) == PAXOS_ENTRY_CONFIG)
+        return bytes_of("", 0);
     return plog_payload(&p->log, slot);
 }
 
@@ -114,14 +109,6 @@ void px_set_role(struct paxos *p, enum paxos_role role, const char *why)
     if (p->role == PAXOS_LEADER)
         p->lost = true;
     p->role = role;
-}
-
-struct peer *px_peer(struct paxos *p, node_id node)
-{
-    for (size_t i = 0; i < p->n_peers; i++)
-        if (p->peers[i].node == node)
-            return &p->peers[i];
-    return NULL;
 }
 
 void px_begin_write(struct paxos *p)
@@ -176,14 +163,28 @@ static void on_durable(struct paxos *p, uint64_t seq)
     memmove(p->pending, p->pending + done, p->n_pending * sizeof *p->pending);
 }
 
-static bool well_formed(struct paxos *p, const struct paxos_msg *m)
+static bool well_formed(const struct paxos *p, const struct paxos_msg *m)
 {
-    return m->group == p->o.group && m->to == p->o.self && m->from != p->o.self &&
-           px_peer(p, m->from) != NULL && m->ballot.round != 0 && m->ballot.node != 0 &&
-           m->ballot.round < UINT64_MAX / 2 && m->slot < UINT64_MAX / 2 &&
-           m->prev_slot < UINT64_MAX / 2 && m->promised.round < UINT64_MAX / 2;
+    return m->group == p->o.group && m->to == p->o.self && m->from != p->o.self && m->from != 0 &&
+           m->ballot.round != 0 && m->ballot.node != 0 && m->ballot.round < UINT64_MAX / 2 &&
+           m->slot < UINT64_MAX / 2 && m->prev_slot < UINT64_MAX / 2 &&
+           m->promised.round < UINT64_MAX / 2 && m->last.round < UINT64_MAX / 2;
 }
 
+/* Answers count only if the configuration in force knows who gives them. */
+static void on_answer(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
+{
+    if (m->kind == PAXOS_WILLING)
+        px_on_willing(p, peer, m);
+    else if (m->kind == PAXOS_PROMISE)
+        px_on_promise(p, peer, m);
+    else if (m->kind == PAXOS_ACK)
+        px_on_ack(p, peer, m);
+    else
+        px_on_nack(p, peer, m);
+}
+
+/* Questions are answered whoever asks: this replica's configuration may be older than the asker's. */
 static void on_message(struct paxos *p, const struct paxos_msg *m)
 {
     struct peer *peer = px_peer(p, m->from);
@@ -195,13 +196,14 @@ static void on_message(struct paxos *p, const struct paxos_msg *m)
         px_on_ask(p, m);
         break;
     case PAXOS_WILLING:
-        px_on_willing(p, peer, m);
+    case PAXOS_PROMISE:
+    case PAXOS_ACK:
+    case PAXOS_NACK:
+        if (peer != NULL)
+            on_answer(p, peer, m);
         break;
     case PAXOS_PREPARE:
         px_on_prepare(p, m);
-        break;
-    case PAXOS_PROMISE:
-        px_on_promise(p, peer, m);
         break;
     case PAXOS_REFUSE:
         px_on_refuse(p, peer, m);
@@ -215,14 +217,11 @@ static void on_message(struct paxos *p, const struct paxos_msg *m)
     case PAXOS_ACCEPT:
         px_on_accept(p, m);
         break;
-    case PAXOS_ACK:
-        px_on_ack(p, peer, m);
-        break;
-    case PAXOS_NACK:
-        px_on_nack(p, peer, m);
-        break;
     case PAXOS_RELEASE:
         px_on_release(p, m);
+        break;
+    case PAXOS_QUERY:
+    case PAXOS_TELL:
         break;
     }
 }
@@ -234,7 +233,7 @@ static void on_loaded(struct paxos *p, node_id node, const struct paxos_entry *e
     struct peer *peer = px_peer(p, node);
     struct paxos_entry *copy;
 
-    if (kind == LOAD_NONE || node != p->load_node || peer == NULL)
+    if (kind == LOAD_NONE || node != p->load_node)
         return;
     p->load_kind = LOAD_NONE;
     if (n > PAXOS_MSG_ENTRIES_MAX)
@@ -245,6 +244,8 @@ static void on_loaded(struct paxos *p, node_id node, const struct paxos_entry *e
     for (size_t i = 0; i < n; i++) {
         /* The log may have been cut since it was asked for. */
         if (entries[i].slot != p->load_from + i || entries[i].slot > p->log.last ||
+            entries[i].slot < p->log.first ||
+            entries[i].kind != plog_kind(&p->log, entries[i].slot) ||
             ballot_cmp(entries[i].ballot, plog_ballot(&p->log, entries[i].slot)) != 0)
             return;
         copy[i] = entries[i];
@@ -252,7 +253,7 @@ static void on_loaded(struct paxos *p, node_id node, const struct paxos_entry *e
     }
     if (kind == LOAD_LOG && ballot_cmp(p->load_ballot, p->hard.promised) == 0)
         px_send_log(p, node, copy, n);
-    else if (kind == LOAD_ACCEPT && px_leads(p) && peer->next == p->load_from)
+    else if (kind == LOAD_ACCEPT && px_leads(p) && peer != NULL && peer->next == p->load_from)
         px_send_accept(p, peer, copy, n);
 }
 
@@ -294,7 +295,7 @@ static void begin_step(struct paxos *p, const struct paxos_in *in)
     p->step_write = 0;
     p->cut_from = 0;
     p->append_from = 0;
-    p->wrote_hard = p->won = p->lost = p->load_out = false;
+    p->wrote_hard = p->won = p->lost = p->load_out = p->moved_head = false;
     plog_evict(&p->log, (p->chosen < p->durable ? p->chosen : p->durable) + 1, p->o.cache_bytes);
 }
 
@@ -321,9 +322,11 @@ static void dispatch(struct paxos *p, const struct paxos_in *in)
     case PAXOS_IN_RELEASE:
         on_release_wanted(p, in->used);
         break;
-    case PAXOS_IN_TRUNCATED:
-        ASSERT(in->slot <= p->chosen && in->slot <= p->durable);
-        plog_truncate(&p->log, in->slot);
+    case PAXOS_IN_TRUNCATE:
+        px_truncate(p, in->slot);
+        break;
+    case PAXOS_IN_INSTALLED:
+        px_on_installed(p, in);
         break;
     }
 }
@@ -356,14 +359,15 @@ static void finish_write(struct paxos *p, struct paxos_out *out)
         return;
     out->hard = p->wrote_hard ? &p->hard : NULL;
     out->cut_from = p->cut_from;
+    out->head = p->moved_head ? &p->head : NULL;
     if (p->append_from != 0 && p->append_from <= p->log.last) {
         out->n_append = (size_t)(p->log.last - p->append_from + 1);
         append = arena_alloc(&p->mem, out->n_append * sizeof *append);
         for (size_t i = 0; i < out->n_append; i++) {
             slot_no slot = p->append_from + i;
 
-            append[i] =
-                (struct paxos_entry){slot, plog_ballot(&p->log, slot), plog_payload(&p->log, slot)};
+            append[i] = (struct paxos_entry){slot, plog_ballot(&p->log, slot),
+                                             plog_kind(&p->log, slot), plog_payload(&p->log, slot)};
         }
         out->append = append;
     }
@@ -374,15 +378,38 @@ static void finish_write(struct paxos *p, struct paxos_out *out)
     p->pending[p->n_pending++] = (struct pending_write){p->step_write, p->log.last};
 }
 
+static slot_no least(slot_no a, slot_no b)
+{
+    return a < b ? a : b;
+}
+
+static void list_snapshots(struct paxos *p, struct paxos_out *out)
+{
+    node_id *nodes = NULL;
+
+    for (size_t i = 0; px_leads(p) && i < p->n_peers; i++) {
+        if (!p->peers[i].wants_snapshot)
+            continue;
+        if (nodes == NULL)
+            nodes = arena_alloc(&p->mem, p->n_peers * sizeof *nodes);
+        nodes[out->n_snapshot++] = p->peers[i].node;
+    }
+    out->snapshot = nodes;
+}
+
 static void finish_step(struct paxos *p, struct paxos_out *out)
 {
     bool leads = p->role == PAXOS_LEADER;
 
     *out = (struct paxos_out){.send = p->send, .n_send = p->n_send};
+    px_config_chosen(p);
     finish_write(p, out);
+    list_snapshots(p, out);
     out->chosen = p->chosen;
     out->apply =
         p->chosen < p->durable || MUTATED(&p->o, apply_before_durable) ? p->chosen : p->durable;
+    out->apply = least(out->apply, px_config_apply_limit(p));
+    out->first = p->log.first;
     out->everywhere = p->everywhere;
     if (p->load_out) {
         out->load.node = p->load_node;

@@ -28,11 +28,11 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "storage/mutant.h"
+#include "storage/paxos/config.h"
 #include "storage/paxos/support.h"
 #include "timesvc/tt.h"
 
 enum {
-    PAXOS_VOTERS_MAX = 9,
     PAXOS_IN_FLIGHT_MAX = 2,
     PAXOS_MSG_ENTRIES_BYTES = 4 * 1024 * 1024, /* payload of one ACCEPT or LOG message, about */
     PAXOS_MSG_ENTRIES_MAX = 1024               /* entries of one, and of one out.load */
@@ -52,16 +52,32 @@ static inline int ballot_cmp(struct ballot a, struct ballot b)
     return (a.node > b.node) - (a.node < b.node);
 }
 
+enum paxos_entry_kind {
+    PAXOS_ENTRY_COMMANDS, /* payload: a batch of commands, opaque here. Empty: what a ballot begins with */
+    PAXOS_ENTRY_CONFIG /* payload: a configuration (config.h). To apply it is to apply nothing */
+};
+
 struct paxos_entry {
     slot_no slot;
     struct ballot ballot; /* under which it was first proposed */
-    struct bytes payload; /* empty: the entry that a new leader begins with */
+    enum paxos_entry_kind kind;
+    struct bytes payload;
 };
 
 /* What must survive a crash besides entries. */
 struct paxos_hard {
     struct ballot promised;
     struct ballot released; /* highest ballot whose owner released its voters */
+    /* The last configuration that is known to be chosen, and the slot that carries it (0: the one that the group was
+     * made with). No members: none is known; paxos_options.voters then says what the group was made with. */
+    slot_no config_slot;
+    struct paxos_config config;
+};
+
+/* Where the stored log begins. */
+struct paxos_head {
+    slot_no first;        /* every slot below it is dropped */
+    struct ballot before; /* ballot of slot first - 1 */
 };
 
 enum paxos_role {
@@ -78,14 +94,17 @@ enum paxos_msg_kind {
                           Answer to FETCH: its slot; the entries are no longer there */
     PAXOS_FETCH, /* ballot; the candidate wants entries from `slot` on, or from where its log (prev_slot,
                           prev_ballot; equal up to chosen) begins to differ */
-    PAXOS_LOG,     /* ballot; entries for a FETCH */
-    PAXOS_ACCEPT,  /* ballot; prev_slot, prev_ballot; entries (none: a heartbeat); chosen */
-    PAXOS_ACK,     /* ballot; slot: log durable and equal to the leader's up to here; epoch */
-    PAXOS_NACK,    /* ballot; slot: last slot that may match: send from slot + 1 */
-    PAXOS_RELEASE, /* ballot: its owner gives up its lease; nothing more will be assigned under it */
+    PAXOS_LOG,    /* ballot; entries for a FETCH; slot: first that the sender still holds */
+    PAXOS_ACCEPT, /* ballot; prev_slot, prev_ballot; entries (none: a heartbeat); chosen */
+    PAXOS_ACK,    /* ballot; slot: log durable and equal to the leader's up to here; epoch */
+    PAXOS_NACK,   /* ballot; slot: last slot that may match: send from slot + 1 */
+    PAXOS_RELEASE, /* ballot: its owner gives up its lease; nothing more will be assigned under it. target: who
+                          should lead now, 0 anyone */
     PAXOS_ASK,     /* would you promise this ballot? Nothing is written; keeps a returning node from
                           disturbing a leader that others still support. Fields as PREPARE */
-    PAXOS_WILLING  /* answer to ASK: yes */
+    PAXOS_WILLING, /* answer to ASK: yes */
+    PAXOS_QUERY,   /* epoch: number of the question: how far is what is chosen? */
+    PAXOS_TELL /* answer: epoch; slot, last: of its log; chosen; config_slot: its latest configuration */
 };
 
 struct paxos_msg {
@@ -100,8 +119,13 @@ struct paxos_msg {
     struct ballot prev_ballot;
     slot_no chosen; /* ACCEPT, PROMISE, ACK: known chosen by the sender */
     uint64_t epoch; /* PROMISE, ACK: epoch of the sender's support for the ballot's owner; 0 none */
-    struct ballot promised; /* REFUSE */
-    int64_t retry_ns;       /* REFUSE */
+    struct ballot
+        promised; /* REFUSE. PREPARE: a ballot that its owner has released, as the sender knows */
+    int64_t retry_ns; /* REFUSE */
+    slot_no kept; /* ACK: the sender's checkpoints hold everything up to here. ACCEPT: every voter's
+                               with data do */
+    slot_no config_slot; /* TELL */
+    node_id target;      /* RELEASE */
     struct tt_interval
         time;        /* the sender's interval, set by the core from in.now. Who holds a message back
                                 until a write is durable may renew it then, but not if it is void: that says
@@ -114,8 +138,9 @@ struct paxos_msg {
 struct paxos_options {
     group_id group;
     node_id self;
-    const node_id
-        *voters; /* copied; self is among them (learners and witnesses come with reconfiguration) */
+    /* Copied: whom the group was made with, all voters; used only while start.hard.config is empty. None: this
+     * node does not know. Then it takes part in nothing until it learns a configuration from entries or a snapshot. */
+    const node_id *voters;
     size_t n_voters;
     uint64_t seed;
     /* Silence after which a candidate may ask; a heartbeat's time is added where a leader was heard. The
@@ -140,8 +165,12 @@ struct paxos_start {
     slot_no first;                     /* first slot that is stored; last + 1 if none is */
     struct ballot before;              /* ballot of slot first - 1 (0,0 if first is 1) */
     const struct paxos_entry *entries; /* all stored entries, in order; payload may be empty with */
-    size_t n_entries; /*   payload.ptr NULL when the shell keeps them on disk (LOAD) */
-    slot_no applied;  /* chosen for sure: what the tablet has applied */
+    size_t
+        n_entries; /*   payload.ptr NULL when the shell keeps them on disk (LOAD); not of configurations */
+    slot_no
+        applied; /* chosen for sure: what the tablet has applied. A tablet that is ahead of the log was
+                         installed from a snapshot, and the crash came before INSTALLED was written: say first - 1 here, and
+                         give INSTALLED as the first input */
 };
 
 enum paxos_in_kind {
@@ -153,7 +182,11 @@ enum paxos_in_kind {
     PAXOS_IN_CAMPAIGN, /* try to lead now (tests, leader preference) */
     PAXOS_IN_RELEASE, /* used: clean stop. Assign nothing more, release the voters once all is chosen and
                           `used` has surely passed; out.released says when. It never campaigns again */
-    PAXOS_IN_TRUNCATED /* slot: the shell dropped entries up to and including it */
+    PAXOS_IN_TRUNCATE, /* slot: the log may begin behind it. out.head says where it begins (perhaps earlier, or
+                          no head: nothing changes); rows go once that write is durable */
+    PAXOS_IN_INSTALLED /* installed: the data is a snapshot at this slot, durably (no data on a witness). The log
+                          begins behind it: what it held up to there is covered, and a suffix that does not follow from there
+                          was never chosen. Never on a leader (it steps down), no harm if the log is ahead of it */
 };
 
 struct paxos_in {
@@ -171,6 +204,12 @@ struct paxos_in {
             size_t n_entries;
         } loaded;
         slot_no slot;
+        struct {
+            slot_no slot;
+            struct ballot ballot; /* of that slot */
+            slot_no config_slot;  /* the configuration in force there, and where it stands */
+            const struct paxos_config *config;
+        } installed;
         tstamp
             used; /* highest timestamp that was assigned or promised; 0 unknown: the end of the lease */
     };
@@ -182,9 +221,11 @@ struct paxos_send {
 };
 
 struct paxos_out {
-    /* One write: hard state (if any), then drop every entry from cut_from on (if not 0), then append. */
+    /* One write, in this order: hard state (if any); drop every entry from cut_from on (if not 0); drop every entry
+     * below head->first, and remember head (if any); append. */
     const struct paxos_hard *hard;
     slot_no cut_from;
+    const struct paxos_head *head;
     const struct paxos_entry *append;
     size_t n_append;
     uint64_t write_seq; /* number of that write, 0 if there is nothing to write */
@@ -196,12 +237,21 @@ struct paxos_out {
         chosen; /* acknowledge up to here (durable on a majority, perhaps not yet on this node) */
     slot_no apply; /* apply up to here: chosen, and durable in this node's log */
     slot_no
-        everywhere; /* durable on every voter up to here, as far as is known: while there are no snapshots,
-                           the log must not be truncated beyond it */
+        everywhere; /* durable on every voter up to here, as far as is known. Whoever truncates beyond it makes
+                           a voter need a snapshot: the shell keeps what is behind it up to a bound of its own */
     struct { /* payloads wanted from the shell's log: PAXOS_IN_LOADED answers. node 0: none */
         node_id node;
         slot_no from, to;
     } load;
+
+    /* Leader: these peers need slots that this log no longer holds (or, on a witness that is new, its head).
+     * The shell streams a snapshot to each, of a slot >= first - 1 whose configuration paxos_config_at knows, and does
+     * not truncate beyond the slot of one that is under way. The list stands in every step until the peer's log has got
+     * on: whoever misses an answer looks again. */
+    const node_id *snapshot;
+    size_t n_snapshot;
+
+    slot_no first; /* of the stored log */
 
     enum paxos_role role;
     struct ballot ballot; /* promised; own while it leads */
@@ -224,9 +274,13 @@ struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_sta
 void paxos_free(struct paxos *p);
 void paxos_step(struct paxos *p, const struct paxos_in *in, struct paxos_out *out);
 
-/* Payload of a slot at or behind the end of the log, if it is in memory; ptr NULL otherwise. */
+/* What a slot gives to apply, if it is in memory; ptr NULL otherwise. A configuration gives nothing: length 0. */
 struct bytes paxos_payload(const struct paxos *p, slot_no slot);
 struct ballot paxos_ballot_of(const struct paxos *p, slot_no slot);
+/* The configuration in force at a slot of the log, and the slot that carries it; NULL if that was truncated. Good
+ * until the next step. */
+const struct paxos_config *paxos_config_at(const struct paxos *p, slot_no slot,
+                                           slot_no *out_config_slot);
 
 void paxos_msg_encode(struct buf *out, const struct paxos_msg *m);
 /* Entries are put into entries[0..max); payloads point into the input. False: malformed or too many. */

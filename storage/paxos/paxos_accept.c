@@ -16,18 +16,22 @@ static bool same_ballot(struct ballot a, struct ballot b)
     return ballot_cmp(a, b) == 0;
 }
 
-static void append_entry(struct paxos *p, struct ballot ballot, struct bytes payload)
+static void append_entry(struct paxos *p, struct ballot ballot, enum paxos_entry_kind kind,
+                         struct bytes payload)
 {
     px_begin_write(p);
-    plog_append(&p->log, ballot, payload);
+    plog_append(&p->log, ballot, kind, payload);
     if (p->append_from == 0)
         p->append_from = p->log.last;
+    if (kind == PAXOS_ENTRY_CONFIG)
+        px_config_push(p, p->log.last, payload);
 }
 
 static void cut_log(struct paxos *p, slot_no from)
 {
     ASSERT(from > p->chosen); /* P4 */
     px_begin_write(p);
+    px_config_cut(p, from);
     plog_cut(&p->log, from);
     if (p->cut_from == 0 || from < p->cut_from)
         p->cut_from = from;
@@ -40,6 +44,14 @@ static void cut_log(struct paxos *p, slot_no from)
             p->pending[i].last = from - 1;
 }
 
+static bool good_config(struct bytes payload)
+{
+    struct rd r = rd_of(payload);
+    struct paxos_config c;
+
+    return paxos_config_decode(&r, &c) && rd_left(&r) == 0 && c.n > 0;
+}
+
 bool px_entries_ok(const struct paxos_msg *m, struct ballot max)
 {
     struct ballot before = m->prev_ballot;
@@ -48,7 +60,8 @@ bool px_entries_ok(const struct paxos_msg *m, struct ballot max)
         const struct paxos_entry *e = &m->entries[i];
 
         if (e->slot != m->prev_slot + 1 + i || ballot_cmp(e->ballot, before) < 0 ||
-            ballot_cmp(e->ballot, max) > 0 || (e->payload.ptr == NULL && e->payload.len > 0))
+            ballot_cmp(e->ballot, max) > 0 || (e->payload.ptr == NULL && e->payload.len > 0) ||
+            (e->kind == PAXOS_ENTRY_CONFIG && !good_config(e->payload)))
             return false;
         before = e->ballot;
     }
@@ -78,7 +91,7 @@ bool px_adopt(struct paxos *p, const struct paxos_entry *entries, size_t n)
     }
     ASSERT(entries[i].slot == p->log.last + 1); /* P1 */
     for (; i < n; i++)
-        append_entry(p, entries[i].ballot, entries[i].payload);
+        append_entry(p, entries[i].ballot, entries[i].kind, entries[i].payload);
     return true;
 }
 
@@ -98,7 +111,8 @@ const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, 
 
         if (payload.ptr == NULL)
             break;
-        entries[n] = (struct paxos_entry){from + n, plog_ballot(&p->log, from + n), payload};
+        entries[n] = (struct paxos_entry){from + n, plog_ballot(&p->log, from + n),
+                                          plog_kind(&p->log, from + n), payload};
         bytes += payload.len;
         n++;
     }
@@ -108,8 +122,26 @@ const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, 
 
 void px_lead_entry(struct paxos *p)
 {
-    append_entry(p, p->ballot, bytes_of(NULL, 0));
+    append_entry(p, p->ballot, PAXOS_ENTRY_COMMANDS, bytes_of(NULL, 0));
     p->own_first = p->log.last;
+}
+
+void px_lead_peer(struct paxos *p, struct peer *peer, slot_no last)
+{
+    /* A voter's last entry, if we hold the same one, vouches for all before it. */
+    if (peer->willing && peer->last < last)
+        last = same_ballot(plog_ballot(&p->log, peer->last), peer->last_ballot) ? peer->last
+                                                                                : p->chosen;
+    peer->match = 0;
+    peer->next = last + 1;
+    peer->n_flight = 0;
+    peer->probing = false;
+    peer->wants_snapshot = false;
+    peer->nacked = 0;
+    peer->sent_mono = p->mono;
+    peer->heard_mono = p->mono;
+    peer->clock = CLOCK_UNKNOWN;
+    peer->earliest = 0;
 }
 
 void px_lead_begin(struct paxos *p)
@@ -123,24 +155,8 @@ void px_lead_begin(struct paxos *p)
     p->raise = (struct ballot){0, 0};
     px_lead_entry(p);
     p->lead_first = p->own_first;
-    for (size_t i = 0; i < p->n_peers; i++) {
-        struct peer *peer = &p->peers[i];
-        slot_no at = last;
-
-        /* A voter's last entry, if we hold the same one, vouches for all before it. */
-        if (peer->willing && peer->last < at)
-            at = same_ballot(plog_ballot(&p->log, peer->last), peer->last_ballot) ? peer->last
-                                                                                  : p->chosen;
-        peer->match = 0;
-        peer->next = at + 1;
-        peer->n_flight = 0;
-        peer->probing = false;
-        peer->nacked = 0;
-        peer->sent_mono = p->mono;
-        peer->heard_mono = p->mono;
-        peer->clock = CLOCK_UNKNOWN;
-        peer->earliest = 0;
-    }
+    for (size_t i = 0; i < p->n_peers; i++)
+        px_lead_peer(p, &p->peers[i], last);
 }
 
 bool px_room(const struct paxos *p)
@@ -155,7 +171,7 @@ void px_propose(struct paxos *p, struct bytes payload)
      * against lease_end, so the entry itself does no harm. */
     ASSERT(p->role == PAXOS_LEADER && !p->stopping && !px_raising(p));
     ASSERT(p->log.last - p->chosen < PAXOS_IN_FLIGHT_MAX); /* P8 */
-    append_entry(p, p->ballot, payload);
+    append_entry(p, p->ballot, PAXOS_ENTRY_COMMANDS, payload);
 }
 
 void px_send_accept(struct paxos *p, struct peer *peer, const struct paxos_entry *entries, size_t n)
@@ -197,8 +213,8 @@ static void replicate(struct paxos *p, struct peer *peer)
         peer->next = peer->match != 0 ? peer->match + 1 : peer->flight[0];
         px_send_accept(p, peer, NULL, 0);
     }
-    while (!peer->probing && peer->n_flight < FLIGHT_MAX && peer->next <= p->log.last &&
-           peer->next >= p->log.first) {
+    while (!peer->probing && !peer->wants_snapshot && peer->n_flight < FLIGHT_MAX &&
+           peer->next <= p->log.last && peer->next >= p->log.first) {
         size_t n;
         const struct paxos_entry *entries = px_entries(p, peer->next, p->log.last, &n);
 
@@ -213,20 +229,14 @@ static void replicate(struct paxos *p, struct peer *peer)
         px_send_accept(p, peer, NULL, 0);
 }
 
-/* The slot that at least `quorum` voters hold durably. */
+/* The slot that a quorum holds durably. */
 static slot_no quorum_match(const struct paxos *p)
 {
-    slot_no match[PAXOS_VOTERS_MAX] = {0};
+    int64_t match[PEERS_MAX];
 
-    for (size_t i = 0; i < p->n_peers; i++) {
-        slot_no m = p->peers[i].match;
-        size_t j = i;
-
-        for (; j > 0 && match[j - 1] < m; j--)
-            match[j] = match[j - 1];
-        match[j] = m;
-    }
-    return match[p->quorum - (MUTATED(&p->o, choose_with_minority) ? 2 : 1)];
+    for (size_t i = 0; i < p->n_peers; i++)
+        match[i] = (int64_t)p->peers[i].match;
+    return (slot_no)px_quorum(p, match, MUTATED(&p->o, choose_with_minority));
 }
 
 static void count_chosen(struct paxos *p)
@@ -243,7 +253,7 @@ static void count_chosen(struct paxos *p)
         p->chosen = slot;
     }
     for (size_t i = 0; i < p->n_peers; i++)
-        if (p->peers[i].match < all)
+        if (px_votes(&p->peers[i]) && p->peers[i].match < all)
             all = p->peers[i].match;
     if (all > p->chosen)
         all = p->chosen;
@@ -382,6 +392,8 @@ void px_on_accept(struct paxos *p, const struct paxos_msg *m)
     slot_no matched = prev + m->n_entries;
     slot_no known;
 
+    if (matched + 1 < p->log.first)
+        matched = p->log.first - 1;
     px_note_round(p, m->ballot);
     if (m->from != m->ballot.node || !px_entries_ok(m, m->ballot) || !takes_accept(p, m))
         return;
@@ -415,6 +427,8 @@ void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
     px_note_clock(p, peer, m);
     peer->heard_mono = p->mono;
     peer->probing = false;
+    if (m->slot + 1 >= p->log.first)
+        peer->wants_snapshot = false;
     if (m->slot > peer->match) {
         peer->match = m->slot;
         p->giveup_mono = p->mono + GIVEUP_ELECTIONS * p->o.election_max_ns;
@@ -443,6 +457,7 @@ void px_on_nack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
     peer->probing = false;
     peer->n_flight = 0;
     peer->next = (m->slot < p->log.last ? m->slot : p->log.last) + 1;
-    if (peer->next < p->log.first)
-        peer->next = p->log.first; /* only what every voter holds is truncated */
+    peer->wants_snapshot = peer->next < p->log.first;
+    if (peer->wants_snapshot)
+        peer->next = p->log.first;
 }

@@ -9,11 +9,14 @@ static void check_log(const struct paxos *p)
     ASSERT(l->last + 1 == l->first + l->n);                          /* P1 */
     ASSERT(p->chosen + 1 >= l->first && p->chosen <= l->last);       /* P2 */
     ASSERT(p->durable <= l->last && p->durable_seq <= p->write_seq); /* P2 */
-    ASSERT(l->last == 0 || MUTATED(&p->o, accept_without_promise_check) ||
+    /* The slot of a snapshot may be of a ballot that this replica did not promise. */
+    ASSERT(l->n == 0 || MUTATED(&p->o, accept_without_promise_check) ||
            ballot_cmp(plog_ballot(l, l->last), p->hard.promised) <= 0); /* P1 */
+    ASSERT(p->n_configs > 0 && px_config_slot(p) <= l->last);           /* P12 */
+    ASSERT(p->configs[0].slot <= p->hard.config_slot);                  /* P12 */
 #ifndef NDEBUG
     /* The last few are enough: every older pair was checked when it was young. */
-    for (slot_no s = l->last; s > l->first && s + 8 > l->last; s--)
+    for (slot_no s = l->last; s >= l->first && s + 8 > l->last; s--)
         ASSERT(MUTATED(&p->o, adopt_slot_by_slot) ||
                ballot_cmp(plog_ballot(l, s - 1), plog_ballot(l, s)) <= 0); /* P1 */
 #endif
@@ -68,6 +71,8 @@ static void check_sends(const struct paxos *p, const struct paxos_out *out)
         case PAXOS_RELEASE:
         case PAXOS_ASK:
         case PAXOS_WILLING:
+        case PAXOS_QUERY:
+        case PAXOS_TELL:
             break;
         }
     }

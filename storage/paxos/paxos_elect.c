@@ -97,7 +97,8 @@ bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns)
     bool may;
 
     *out_retry_ns = 0;
-    if (ballot_cmp(b, has) < 0)
+    /* What a snapshot brought may be of a later ballot than the promise. */
+    if (ballot_cmp(b, has) < 0 || ballot_cmp(b, plog_ballot(&p->log, p->log.last)) < 0)
         return false;
     if (b.node == has.node && b.node != p->o.self)
         return true; /* the same owner: it keeps its own leases apart */
@@ -120,8 +121,14 @@ void px_refuse(struct paxos *p, node_id to, struct ballot b, int64_t retry_ns)
 {
     struct paxos_msg m = {
         .kind = PAXOS_REFUSE, .ballot = b, .promised = p->hard.promised, .retry_ns = retry_ns};
+    struct ballot last = plog_ballot(&p->log, p->log.last);
     node_id owner = p->hard.promised.node;
 
+    if (ballot_cmp(b, m.promised) >= 0 && ballot_cmp(b, last) < 0) {
+        m.promised = last;
+        px_send(p, to, m, 0);
+        return;
+    }
     px_send(p, to, m, 0);
     if (owner != p->o.self && owner != to && owner != 0 && !px_free(p))
         px_send(p, owner, m, 0);
@@ -197,6 +204,7 @@ static void begin_ask(struct paxos *p)
     p->campaign = false;
     p->eligible_mono = 0;
     p->leader = 0;
+    ASSERT(px_can_lead(p)); /* P13 */
     px_set_role(p, PAXOS_CANDIDATE, "asks");
     begin_phase(p, PHASE_ASK);
     for (size_t i = 0; i < p->n_peers; i++) {
@@ -220,8 +228,8 @@ void px_follow(struct paxos *p)
         release_voters(p);
     else if (p->stopping && px_lingers(p) && p->mono - p->released_mono >= p->o.resend_ns)
         say_release(p);
-    eligible = !p->stopping && silent && (p->campaign || p->mono >= p->not_before_mono) &&
-               px_may_promise(p, next, &retry_ns);
+    eligible = !p->stopping && silent && px_can_lead(p) &&
+               (p->campaign || p->mono >= p->not_before_mono) && px_may_promise(p, next, &retry_ns);
     if (!eligible)
         p->eligible_mono = 0;
     else if (p->eligible_mono == 0)
@@ -251,33 +259,31 @@ int64_t px_follow_wake(struct paxos *p)
         wake = p->not_before_mono;
     if (wake < bound)
         wake = bound;
+    if (!px_can_lead(p))
+        wake = p->mono + NS_PER_S;
     if (p->stopping)
         wake = p->mono + (px_lingers(p) ? p->o.resend_ns : NS_PER_S);
     /* Due, and still not eligible: the clock does not let us; no reason to spin. */
     return wake > p->mono ? wake : p->mono + UNSURE_RETRY_NS;
 }
 
-static size_t count_willing(const struct paxos *p)
+bool px_quorum_willing(const struct paxos *p)
 {
-    size_t n = 0;
+    int64_t willing[PEERS_MAX];
 
     for (size_t i = 0; i < p->n_peers; i++)
-        n += p->peers[i].willing;
-    return n;
+        willing[i] = p->peers[i].willing;
+    return px_quorum(p, willing, MUTATED(&p->o, elect_with_minority)) != 0;
 }
 
-static bool enough(const struct paxos *p)
+/* The refusals leave no quorum. */
+static bool quorum_refused(const struct paxos *p)
 {
-    return count_willing(p) + MUTATED(&p->o, elect_with_minority) >= p->quorum;
-}
-
-static size_t count_refused(const struct paxos *p)
-{
-    size_t n = 0;
+    int64_t open[PEERS_MAX];
 
     for (size_t i = 0; i < p->n_peers; i++)
-        n += p->peers[i].refused;
-    return n;
+        open[i] = !p->peers[i].refused;
+    return px_quorum(p, open, 0) == 0;
 }
 
 /* Own promise first (a second look: time has passed since the asking), synced before any PREPARE leaves. */
@@ -364,7 +370,7 @@ static int64_t ask_at(const struct paxos *p, const struct peer *peer)
 
 static bool wants_answer(const struct paxos *p, const struct peer *peer)
 {
-    return peer != p->self && !peer->willing && !peer->refused;
+    return peer != p->self && px_votes(peer) && !peer->willing && !peer->refused;
 }
 
 static void ask_voters(struct paxos *p)
@@ -396,7 +402,11 @@ void px_campaign(struct paxos *p)
         px_step_down(p, "time is void", 0);
         return;
     }
-    if (p->n_peers - count_refused(p) < p->quorum) {
+    if (!px_can_lead(p)) { /* P13: the log that it took says so */
+        px_step_down(p, "has no vote in the configuration it found", 4 * p->o.election_max_ns);
+        return;
+    }
+    if (quorum_refused(p)) {
         back_off(p);
         return;
     }
@@ -404,12 +414,12 @@ void px_campaign(struct paxos *p)
         px_step_down(p, "no quorum", rng_between(&p->rng, 0, p->o.election_max_ns));
         return;
     }
-    if (p->phase == PHASE_ASK && enough(p))
+    if (p->phase == PHASE_ASK && px_quorum_willing(p))
         begin_prepare(p);
     if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_PREPARE) {
         /* P5: own promise counts once synced */
         p->self->willing = p->hard_seq <= p->durable_seq || MUTATED(&p->o, prepare_before_own_sync);
-        if (enough(p))
+        if (px_quorum_willing(p))
             take_best_log(p);
     }
     if (p->role != PAXOS_CANDIDATE)
@@ -517,14 +527,14 @@ void px_on_promise(struct paxos *p, struct peer *peer, const struct paxos_msg *m
 }
 
 /* A voter still holds one of our ballots against another node: let it go, if that ballot is history. */
-static void on_nudge(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
+static void on_nudge(struct paxos *p, const struct paxos_msg *m)
 {
     bool in_use = (same_ballot(m->promised, p->ballot) || same_ballot(m->promised, p->raise)) &&
                   (px_leads(p) || (p->role == PAXOS_CANDIDATE && p->phase != PHASE_ASK));
 
     if (in_use || ballot_cmp(m->promised, p->hard.promised) > 0 || !own_past_over(p))
         return;
-    px_send(p, peer->node, (struct paxos_msg){.kind = PAXOS_RELEASE, .ballot = m->promised}, 0);
+    px_send(p, m->from, (struct paxos_msg){.kind = PAXOS_RELEASE, .ballot = m->promised}, 0);
 }
 
 static void refused_by(struct paxos *p, struct peer *peer, int64_t retry_ns)
@@ -542,11 +552,12 @@ void px_on_refuse(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
     px_note_round(p, m->promised);
     if (m->promised.node == p->o.self && m->ballot.node != p->o.self) {
         px_note_round(p, m->ballot);
-        on_nudge(p, peer, m);
+        on_nudge(p, m);
         return;
     }
-    if (p->role == PAXOS_FOLLOWER || (!same_ballot(m->ballot, p->ballot) &&
-                                      !(px_raising(p) && same_ballot(m->ballot, p->raise))))
+    if (peer == NULL || p->role == PAXOS_FOLLOWER ||
+        (!same_ballot(m->ballot, p->ballot) &&
+         !(px_raising(p) && same_ballot(m->ballot, p->raise))))
         return;
     if (p->role == PAXOS_LEADER && m->promised.node == p->o.self)
         return; /* an accept from before this leader raised its ballot */
@@ -571,6 +582,7 @@ void px_send_log(struct paxos *p, node_id to, const struct paxos_entry *entries,
     px_send(p, to,
             (struct paxos_msg){.kind = PAXOS_LOG,
                                .ballot = p->hard.promised,
+                               .slot = p->log.first,
                                .prev_slot = prev,
                                .prev_ballot = plog_ballot(&p->log, prev),
                                .chosen = p->chosen,
@@ -589,7 +601,7 @@ void px_on_fetch(struct paxos *p, const struct paxos_msg *m)
         m->prev_slot + 1 != m->slot)
         return;
     if (from < p->log.first)
-        from = p->log.first; /* only what every voter holds is truncated */
+        from = p->log.first; /* good enough if it holds what was before; it will see */
     else if (from > p->log.last + 1 ||
              !same_ballot(plog_ballot(&p->log, m->prev_slot), m->prev_ballot))
         from = px_back(p, m->prev_slot, m->chosen) + 1;
@@ -627,8 +639,11 @@ void px_on_log(struct paxos *p, const struct paxos_msg *m)
         return;
     if (!plog_has(&p->log, m->prev_slot) ||
         !same_ballot(plog_ballot(&p->log, m->prev_slot), m->prev_ballot)) {
-        if (m->prev_slot <= p->chosen) {
-            px_step_down(p, "logs differ below chosen", 4 * p->o.election_max_ns);
+        if (m->prev_slot <= p->chosen || m->slot > p->fetch_next) {
+            px_step_down(p,
+                         m->prev_slot <= p->chosen ? "logs differ below chosen"
+                                                   : "needs a snapshot first",
+                         4 * p->o.election_max_ns);
             return;
         }
         p->fetch_next = px_back(p, m->prev_slot, p->chosen) + 1;
@@ -650,7 +665,12 @@ void px_on_log(struct paxos *p, const struct paxos_msg *m)
         return;
     }
     ASSERT(p->log.last == end || MUTATED(&p->o, adopt_slot_by_slot)); /* P6 */
-    px_lead_begin(p);
+    if (MUTATED(&p->o, adopt_slot_by_slot)) {
+        px_lead_begin(p);
+        return;
+    }
+    /* Is it enough? The log may have brought a later configuration: then its quorum is needed as well. */
+    p->phase = PHASE_PREPARE;
 }
 
 void px_on_release(struct paxos *p, const struct paxos_msg *m)

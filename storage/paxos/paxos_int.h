@@ -13,6 +13,7 @@
 #include "storage/paxos/paxos.h"
 
 enum {
+    PEERS_MAX = PAXOS_MEMBERS_MAX + 1,
     FLIGHT_MAX = 4,              /* accept messages with entries on their way to one voter */
     ASK_PAUSE_NS = 1 * NS_PER_MS /* added to a voter's hint when to ask again */
 };
@@ -21,7 +22,8 @@ struct log_entry {
     struct ballot ballot;
     const uint8_t
         *payload; /* NULL: on the shell's disk only. Owned, unless it is the shared empty one */
-    size_t len;
+    uint32_t len;
+    uint8_t kind; /* enum paxos_entry_kind */
 };
 
 struct pending_write {
@@ -40,12 +42,23 @@ struct plog {
     size_t cached_bytes;
 };
 
+/* A configuration of the log, and the slot that carries it. */
+struct config_at {
+    slot_no slot;
+    struct paxos_config config;
+};
+
 enum clock_view { CLOCK_UNKNOWN, CLOCK_AGREES, CLOCK_DISAGREES };
 
 /* Another replica, or this one, as this replica sees it. What a candidate or leader knows is cleared
  * when it begins. */
 struct peer {
     node_id node;
+    /* From the configuration in force. */
+    enum paxos_part part, old_part;
+    bool witness;
+    uint8_t preference;
+    /* What a candidate or leader knows. */
     bool willing; /* answered ASK or PREPARE of the present phase */
     bool refused;
     int64_t retry_mono; /* ask again then; 0: when resend_ns is over */
@@ -57,8 +70,9 @@ struct peer {
     slot_no next;               /* first slot that was not sent */
     slot_no flight[FLIGHT_MAX]; /* last slots of accepts with entries that are unanswered */
     size_t n_flight;
-    bool probing;   /* it does not answer: no entries, only heartbeats, until it does */
-    slot_no nacked; /* last NACK that was acted upon, and when */
+    bool probing;        /* it does not answer: no entries, only heartbeats, until it does */
+    bool wants_snapshot; /* it said that it needs what is truncated: only heartbeats */
+    slot_no nacked;      /* last NACK that was acted upon, and when */
     int64_t nacked_mono;
     uint64_t
         epochs[2]; /* of its support, in which it promised or acked this ballot; newest first */
@@ -72,10 +86,13 @@ enum phase { PHASE_ASK, PHASE_PREPARE, PHASE_FETCH };
 enum load_for { LOAD_NONE, LOAD_ACCEPT, LOAD_LOG };
 
 struct paxos {
-    struct paxos_options o; /* o.voters is not kept */
-    struct peer peers[PAXOS_VOTERS_MAX];
-    size_t n_peers, quorum;
+    struct paxos_options o;       /* o.voters is not kept */
+    struct peer peers[PEERS_MAX]; /* self first, member or not; then the other members */
+    size_t n_peers;
     struct peer *self;
+    struct config_at
+        *configs; /* owned. The first may be older than the log; the last is in force */
+    size_t n_configs, cap_configs;
     struct rng rng;
     struct plog log;
 
@@ -86,7 +103,8 @@ struct paxos {
     uint64_t durable_seq; /* every write up to here is durable */
     struct pending_write *pending;
     size_t n_pending, cap_pending;
-    slot_no durable; /* the log is durable up to here */
+    uint64_t config_seq; /* write that carries hard.config, where it came from the log */
+    slot_no durable;     /* the log is durable up to here */
     slot_no chosen, everywhere;
     uint64_t
         bound_epoch; /* latest epoch of our support for the promised ballot's owner in which we promised
@@ -138,8 +156,9 @@ struct paxos {
     struct tt_interval now;
     int64_t mono;
     struct support *sup;
-    bool wrote_hard, won, lost, load_out;
+    bool wrote_hard, won, lost, load_out, moved_head;
     bool ticked; /* by TICK */
+    struct paxos_head head;
     uint64_t step_write;
     slot_no cut_from, append_from;
     struct paxos_send *send;
@@ -160,6 +179,28 @@ void px_note_round(struct paxos *p, struct ballot b);
 uint64_t px_after(const struct paxos *p, slot_no slot);
 bool px_leads(const struct paxos *p); /* recovering or leader */
 
+/* paxos_members.c */
+void px_config_init(struct paxos *p, const struct paxos_options *opts,
+                    const struct paxos_start *start);
+const struct paxos_config *px_config(const struct paxos *p); /* in force */
+slot_no px_config_slot(const struct paxos *p);
+void px_config_push(struct paxos *p, slot_no slot, struct bytes payload);
+void px_config_cut(struct paxos *p, slot_no from);
+void px_config_forget(struct paxos *p); /* those that no slot of the log needs */
+void px_config_install(struct paxos *p, slot_no slot, slot_no config_slot,
+                       const struct paxos_config *config);
+void px_config_chosen(struct paxos *p); /* writes down the latest that is */
+slot_no px_config_apply_limit(const struct paxos *p);
+bool px_votes(const struct peer *peer);
+bool px_can_lead(const struct paxos *p);
+/* The highest value that a quorum has reached; in a joint configuration, a quorum of each side. 0: no voters.
+ * short_by: voters that may be missing in it, for deliberate bugs only. */
+int64_t px_quorum(const struct paxos *p, const int64_t *values, size_t short_by);
+
+/* paxos_install.c */
+void px_truncate(struct paxos *p, slot_no slot);
+void px_on_installed(struct paxos *p, const struct paxos_in *in);
+
 /* paxos_elect.c */
 void px_promise(struct paxos *p, struct ballot b);
 /* May this voter promise b, or take an accept of it? *out_retry_ns: when to ask again if it may not. */
@@ -173,8 +214,9 @@ bool px_own_lapsed(const struct paxos *p); /* no promise of an own leadership of
 bool px_free(const struct paxos *p);       /* nothing was promised, or its owner released it */
 void px_heard(struct paxos *p);            /* begin to wait for silence anew */
 void px_heard_leader(struct paxos *p);     /* the same, at a leader's heartbeat */
-void px_follow(struct paxos *p);           /* each step of a follower */
-void px_campaign(struct paxos *p);         /* each step of a candidate */
+bool px_quorum_willing(const struct paxos *p);
+void px_follow(struct paxos *p);   /* each step of a follower */
+void px_campaign(struct paxos *p); /* each step of a candidate */
 int64_t px_follow_wake(struct paxos *p);
 int64_t px_campaign_wake(const struct paxos *p);
 void px_on_ask(struct paxos *p, const struct paxos_msg *m);
@@ -188,6 +230,7 @@ void px_on_release(struct paxos *p, const struct paxos_msg *m);
 void px_send_log(struct paxos *p, node_id to, const struct paxos_entry *entries, size_t n);
 
 /* paxos_accept.c */
+void px_lead_peer(struct paxos *p, struct peer *peer, slot_no last); /* it is to get our log */
 void px_lead_begin(
     struct paxos *p);          /* phase 1 is won: the first own entry, and where the voters stand */
 void px_lead(struct paxos *p); /* each step of a leader: count, replicate, heartbeat */
@@ -237,7 +280,11 @@ void plog_fini(struct plog *l);
 bool plog_has(const struct plog *l, slot_no slot);             /* ballot known: first - 1 .. last */
 struct ballot plog_ballot(const struct plog *l, slot_no slot); /* 0,0 if unknown */
 struct bytes plog_payload(const struct plog *l, slot_no slot);
-void plog_append(struct plog *l, struct ballot ballot, struct bytes payload); /* copies */
+enum paxos_entry_kind plog_kind(const struct plog *l, slot_no slot);
+void plog_append(struct plog *l, struct ballot ballot, enum paxos_entry_kind kind,
+                 struct bytes payload); /* copies */
+void plog_restart(struct plog *l, slot_no slot,
+                  struct ballot ballot); /* empty, and behind `slot` */
 void plog_cut(struct plog *l, slot_no from);
 void plog_truncate(struct plog *l, slot_no through);
 void plog_evict(struct plog *l, slot_no below, size_t cache_bytes); /* payloads of slots < below */

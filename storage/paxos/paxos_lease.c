@@ -72,13 +72,6 @@ static void recheck_clocks(struct paxos *p)
     }
 }
 
-static void insert_sorted(tstamp *top, size_t n, tstamp t)
-{
-    for (; n > 0 && top[n - 1] < t; n--)
-        top[n] = top[n - 1];
-    top[n] = t;
-}
-
 /* End of support that counts for this ballot; 0: none. */
 static tstamp support_until(const struct paxos *p, const struct peer *peer)
 {
@@ -110,24 +103,23 @@ static bool fresh(const struct paxos *p, const struct peer *peer)
 
 void px_lease(struct paxos *p)
 {
-    tstamp ends[PAXOS_VOTERS_MAX], clocks[PAXOS_VOTERS_MAX];
-    size_t n_clocks = 0;
+    tstamp ends[PEERS_MAX], clocks[PEERS_MAX] = {0};
     tstamp own = support_until(p, p->self), counted;
 
     recheck_clocks(p);
     for (size_t i = 0; i < p->n_peers; i++) {
         const struct peer *peer = &p->peers[i];
 
-        insert_sorted(ends, i, support_until(p, peer));
+        ends[i] = support_until(p, peer);
         if (peer == p->self)
-            insert_sorted(clocks, n_clocks++, p->now.earliest);
+            clocks[i] = p->now.earliest;
         else if (peer->clock == CLOCK_AGREES && fresh(p, peer))
-            insert_sorted(clocks, n_clocks++, aged(p, peer));
+            clocks[i] = aged(p, peer);
     }
     /* L8: the own support ends when this node cannot sync, and the lease with it. */
-    counted = ends[p->quorum - (MUTATED(&p->o, lease_by_minority) ? 2 : 1)];
+    counted = px_quorum(p, ends, MUTATED(&p->o, lease_by_minority));
     p->lease_end = counted < own ? counted : own;
-    p->agreed = n_clocks >= p->quorum ? clocks[p->quorum - 1] : 0;
+    p->agreed = px_quorum(p, clocks, 0);
     cap_lease(p);
     if (p->role == PAXOS_LEADER && p->lease_end > p->lease_max)
         p->lease_max = p->lease_end;
@@ -140,10 +132,9 @@ bool px_lease_holds(const struct paxos *p)
 
 bool px_clocks_lost(const struct paxos *p)
 {
-    size_t n = p->n_peers;
+    int64_t agrees[PEERS_MAX];
 
     for (size_t i = 0; i < p->n_peers; i++)
-        if (p->peers[i].clock == CLOCK_DISAGREES && fresh(p, &p->peers[i]))
-            n--;
-    return n < p->quorum;
+        agrees[i] = p->peers[i].clock != CLOCK_DISAGREES || !fresh(p, &p->peers[i]);
+    return px_quorum(p, agrees, 0) == 0;
 }

@@ -36,10 +36,11 @@ static void make_room(struct plog *l)
     l->entries = xrealloc(l->entries, l->cap * sizeof *l->entries);
 }
 
-static void append_raw(struct plog *l, struct ballot ballot, const uint8_t *payload, size_t len)
+static void append_raw(struct plog *l, struct ballot ballot, enum paxos_entry_kind kind,
+                       const uint8_t *payload, size_t len)
 {
     make_room(l);
-    l->entries[l->head + l->n] = (struct log_entry){ballot, payload, len};
+    l->entries[l->head + l->n] = (struct log_entry){ballot, payload, (uint32_t)len, (uint8_t)kind};
     l->n++;
     l->last++;
     if (payload == NULL)
@@ -48,17 +49,19 @@ static void append_raw(struct plog *l, struct ballot ballot, const uint8_t *payl
         l->cached_bytes += len;
 }
 
-void plog_append(struct plog *l, struct ballot ballot, struct bytes payload)
+void plog_append(struct plog *l, struct ballot ballot, enum paxos_entry_kind kind,
+                 struct bytes payload)
 {
     uint8_t *copy;
 
+    ASSERT(payload.len <= UINT32_MAX);
     if (payload.len == 0) {
-        append_raw(l, ballot, empty_payload, 0);
+        append_raw(l, ballot, kind, empty_payload, 0);
         return;
     }
     copy = xmalloc(payload.len);
     memcpy(copy, payload.ptr, payload.len);
-    append_raw(l, ballot, copy, payload.len);
+    append_raw(l, ballot, kind, copy, payload.len);
 }
 
 void plog_init(struct plog *l, const struct paxos_start *start)
@@ -73,9 +76,9 @@ void plog_init(struct plog *l, const struct paxos_start *start)
 
         ASSERT(e->slot == l->last + 1);
         if (e->payload.ptr == NULL)
-            append_raw(l, e->ballot, NULL, 0);
+            append_raw(l, e->ballot, e->kind, NULL, 0);
         else
-            plog_append(l, e->ballot, e->payload);
+            plog_append(l, e->ballot, e->kind, e->payload);
     }
 }
 
@@ -109,6 +112,11 @@ struct bytes plog_payload(const struct plog *l, slot_no slot)
     return bytes_of(e->payload, e->len);
 }
 
+enum paxos_entry_kind plog_kind(const struct plog *l, slot_no slot)
+{
+    return (enum paxos_entry_kind)at(l, slot)->kind;
+}
+
 void plog_cut(struct plog *l, slot_no from)
 {
     ASSERT(from >= l->first);
@@ -135,6 +143,16 @@ void plog_truncate(struct plog *l, slot_no through)
     }
     if (l->cached_from < l->first)
         l->cached_from = l->first;
+}
+
+void plog_restart(struct plog *l, slot_no slot, struct ballot ballot)
+{
+    ASSERT(l->n == 0);
+    l->first = slot + 1;
+    l->last = slot;
+    l->before = ballot;
+    l->head = 0;
+    l->cached_from = l->first;
 }
 
 void plog_evict(struct plog *l, slot_no below, size_t cache_bytes)

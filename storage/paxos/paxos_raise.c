@@ -64,7 +64,8 @@ static void send_prepares(struct paxos *p)
     for (size_t i = 0; i < p->n_peers; i++) {
         struct peer *peer = &p->peers[i];
 
-        if (peer == p->self || peer->willing || p->mono - peer->prepared_mono < p->o.resend_ns)
+        if (peer == p->self || !px_votes(peer) || peer->willing ||
+            p->mono - peer->prepared_mono < p->o.resend_ns)
             continue;
         peer->prepared_mono = p->mono;
         px_send(p, peer->node, m, p->hard_seq > p->durable_seq ? p->hard_seq : 0);
@@ -74,12 +75,8 @@ static void send_prepares(struct paxos *p)
 /* Each step of a leader that is raising. What each voter holds of this log it holds under any ballot. */
 void px_raise_step(struct paxos *p)
 {
-    size_t n = 0;
-
     p->self->willing = p->hard_seq <= p->durable_seq; /* P5 */
-    for (size_t i = 0; i < p->n_peers; i++)
-        n += p->peers[i].willing;
-    if (n >= p->quorum) {
+    if (px_quorum_willing(p)) {
         p->ballot = p->raise;
         p->raise = (struct ballot){0, 0};
         px_lead_entry(p);

@@ -90,6 +90,7 @@ struct sim_clock {
 
 struct disk_entry {
     struct ballot ballot;
+    enum paxos_entry_kind kind;
     struct bytes payload; /* in world.mem */
 };
 
@@ -105,7 +106,9 @@ struct disk_write {
     uint64_t seq; /* of the core; 0: a record of the shell's */
     bool has_hard;
     struct paxos_hard hard;
-    slot_no cut_from, truncate;
+    bool has_head;
+    struct paxos_head head;
+    slot_no cut_from;
     struct disk_entry *entries; /* in world.mem */
     slot_no first;
     size_t n;
@@ -262,6 +265,7 @@ struct sim_client {
 
 struct truth_slot {
     bool known;
+    enum paxos_entry_kind kind;
     uint64_t payload_hash;
     struct bytes payload; /* in world.mem */
     uint64_t state_hash;  /* 0 unknown */
@@ -356,7 +360,6 @@ void net_send(struct world *w, struct packet *p);
 /* sim_disk.c */
 void disk_fini(struct sim_disk *d);
 void disk_write(struct world *w, struct sim_node *n, const struct paxos_out *out);
-void disk_truncate(struct world *w, struct sim_node *n, slot_no through);
 void disk_sync(struct world *w, struct sim_node *n);       /* begins one if none runs */
 uint64_t disk_synced(struct world *w, struct sim_node *n); /* the running one is done; last seq */
 void disk_crash(struct world *w, struct sim_node *n);
@@ -398,7 +401,8 @@ void fault_link_heals(struct world *w, node_id from, node_id to);
 void fault_heal(struct world *w);
 
 /* sim_check.c */
-void check_chosen(struct world *w, const struct sim_node *n, slot_no slot, struct bytes payload);
+void check_chosen(struct world *w, const struct sim_node *n, slot_no slot,
+                  const struct disk_entry *e);
 void check_applied(struct world *w, const struct sim_node *n, slot_no slot, uint64_t hash);
 void check_won(struct world *w, const struct sim_node *n);
 void check_lease(struct world *w, const struct sim_node *n);

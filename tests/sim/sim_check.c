@@ -14,18 +14,21 @@ static struct truth_slot *truth_of(struct world *w, slot_no slot)
     return &w->truth[slot];
 }
 
-void check_chosen(struct world *w, const struct sim_node *n, slot_no slot, struct bytes payload)
+void check_chosen(struct world *w, const struct sim_node *n, slot_no slot,
+                  const struct disk_entry *e)
 {
+    struct bytes payload = e->payload;
     struct truth_slot *t = truth_of(w, slot);
     uint64_t h = sim_hash(UINT64_C(0xcbf29ce484222325), payload.ptr, payload.len);
 
     if (!t->known) {
         t->known = true;
+        t->kind = e->kind;
         t->payload_hash = h;
         t->payload = payload;
         sim_trace(w, "n%u chose slot %llu, %zu bytes", n->id, (unsigned long long)slot,
                   payload.len);
-    } else if (t->payload_hash != h) {
+    } else if (t->payload_hash != h || t->kind != e->kind) {
         sim_fail(w, "agreement: n%u holds another payload as chosen in slot %llu", n->id,
                  (unsigned long long)slot);
     }
@@ -136,6 +139,8 @@ static void build_history(struct world *w, struct history *h)
             sim_fail(w, "slot %zu is missing in the chosen log", s);
             return;
         }
+        if (w->truth[s].kind != PAXOS_ENTRY_COMMANDS)
+            continue;
         k = kv_decode(w->truth[s].payload, c, SLOT_COMMANDS_MAX);
         for (size_t i = 0; i < k; i++) {
             if (h->ts_of_id[c[i].id] != 0)

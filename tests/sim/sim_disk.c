@@ -18,18 +18,19 @@ static void log_apply(struct disk_log *l, const struct disk_write *wr)
         ASSERT(wr->cut_from >= l->first);
         l->n = (size_t)(wr->cut_from - l->first);
     }
+    if (wr->has_head) {
+        size_t k = (size_t)(wr->head.first - l->first);
+
+        ASSERT(wr->head.first >= l->first && (k <= l->n || l->n == 0));
+        k = k < l->n ? k : l->n;
+        l->n -= k;
+        memmove(l->entries, l->entries + k, l->n * sizeof *l->entries);
+        l->first = wr->head.first;
+        l->before = wr->head.before;
+    }
     for (size_t i = 0; i < wr->n; i++) {
         ASSERT(wr->first + i == l->first + l->n); /* no holes */
         VEC_PUSH(l->entries, l->n, l->cap) = wr->entries[i];
-    }
-    if (wr->truncate >= l->first && wr->truncate != 0) {
-        size_t k = (size_t)(wr->truncate - l->first + 1);
-
-        ASSERT(k <= l->n);
-        l->before = l->entries[k - 1].ballot;
-        l->n -= k;
-        memmove(l->entries, l->entries + k, l->n * sizeof *l->entries);
-        l->first = wr->truncate + 1;
     }
 }
 
@@ -47,20 +48,18 @@ void disk_write(struct world *w, struct sim_node *n, const struct paxos_out *out
         wr.has_hard = true;
         wr.hard = *out->hard;
     }
+    if (out->head != NULL) {
+        wr.has_head = true;
+        wr.head = *out->head;
+    }
     if (out->n_append > 0) {
         wr.first = out->append[0].slot;
         wr.entries = arena_alloc(&w->mem, out->n_append * sizeof *wr.entries);
         for (size_t i = 0; i < out->n_append; i++)
-            wr.entries[i] = (struct disk_entry){out->append[i].ballot,
+            wr.entries[i] = (struct disk_entry){out->append[i].ballot, out->append[i].kind,
                                                 arena_copy(&w->mem, out->append[i].payload)};
     }
     push(&n->disk, &wr);
-}
-
-void disk_truncate(struct world *w, struct sim_node *n, slot_no through)
-{
-    (void)w;
-    push(&n->disk, &(struct disk_write){.truncate = through});
 }
 
 void disk_sync(struct world *w, struct sim_node *n)

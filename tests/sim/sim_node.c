@@ -123,7 +123,7 @@ static void apply_chosen(struct world *w, struct sim_node *n, const struct paxos
         if (e == NULL)
             break; /* the core counts what this log does not hold yet: never for a follower */
         n->checked++;
-        check_chosen(w, n, n->checked, e->payload);
+        check_chosen(w, n, n->checked, e);
     }
     while (n->reg.applied < out->apply && !w->r.failed) {
         const struct disk_entry *e = disk_at(&n->disk.durable, n->reg.applied + 1);
@@ -133,7 +133,8 @@ static void apply_chosen(struct world *w, struct sim_node *n, const struct paxos
                      (unsigned long long)n->reg.applied + 1);
             return;
         }
-        kv_apply(w, n, n->reg.applied + 1, e->payload);
+        kv_apply(w, n, n->reg.applied + 1,
+                 e->kind == PAXOS_ENTRY_COMMANDS ? e->payload : bytes_of(NULL, 0));
     }
 }
 
@@ -276,8 +277,10 @@ static void start_paxos(struct world *w, struct sim_node *n)
     for (size_t i = 0; i < w->n_nodes; i++)
         voters[i] = w->nodes[i].id;
     for (size_t i = 0; i < l->n; i++)
-        entries[i] = (struct paxos_entry){l->first + i, l->entries[i].ballot,
-                                          on_disk ? bytes_of(NULL, 0) : l->entries[i].payload};
+        entries[i] = (struct paxos_entry){l->first + i, l->entries[i].ballot, l->entries[i].kind,
+                                          on_disk && l->entries[i].kind == PAXOS_ENTRY_COMMANDS
+                                              ? bytes_of(NULL, 0)
+                                              : l->entries[i].payload};
     st.entries = entries;
     n->paxos = paxos_new(&o, &st, clock_mono(w, n));
     free(entries);
@@ -394,7 +397,7 @@ static void on_loaded(struct world *w, struct sim_node *n, const struct sim_load
 
         if (e == NULL)
             break;
-        entries[k++] = (struct paxos_entry){s, e->ballot, e->payload};
+        entries[k++] = (struct paxos_entry){s, e->ballot, e->kind, e->payload};
     }
     in.loaded.load_for = l->node;
     in.loaded.entries = entries;
@@ -409,10 +412,8 @@ static void on_checkpoint(struct world *w, struct sim_node *n)
 
     kv_checkpoint(n);
     through = n->checkpoint.applied < n->everywhere ? n->checkpoint.applied : n->everywhere;
-    if (through >= n->disk.cur.first) {
-        disk_truncate(w, n, through);
-        node_paxos(w, n, &(struct paxos_in){.kind = PAXOS_IN_TRUNCATED, .slot = through});
-    }
+    if (through >= n->disk.cur.first)
+        node_paxos(w, n, &(struct paxos_in){.kind = PAXOS_IN_TRUNCATE, .slot = through});
     if (n->up)
         sim_event(w, w->now + rng_between(&w->rng, 300LL * NS_PER_MS, 3LL * NS_PER_S),
                   EV_CHECKPOINT, n->id, 0, 0, NULL);

@@ -65,7 +65,7 @@ static void write_entries(struct world *w, slot_no from, slot_no to, uint64_t ro
         char text[32];
         int len = snprintf(text, sizeof text, "%llu/%llu", (unsigned long long)s,
                            (unsigned long long)round);
-        struct paxos_entry e = {s, {round, 1}, bytes_of(text, (size_t)len)};
+        struct paxos_entry e = {s, {round, 1}, PAXOS_ENTRY_COMMANDS, bytes_of(text, (size_t)len)};
 
         if (s % 5 == 0)
             e.payload = bytes_of(NULL, 0);
@@ -135,6 +135,19 @@ static void suffix_cut_and_replaced_loads_new_ballots(void **state)
     plog_state_fini(&s);
 }
 
+static void write_head(struct world *w, slot_no first, uint64_t round)
+{
+    struct paxos_head head = {first, {round, 1}};
+    struct engine_txn *x;
+    struct buf rows = {0};
+
+    plog_add_head(&rows, 1, &head);
+    assert_int_equal(engine_begin(w->e, &x, NULL), ST_OK);
+    assert_int_equal(plog_put(x, buf_bytes(&rows), NULL), ST_OK);
+    assert_int_equal(engine_commit(x, ENGINE_SYNC, NULL), ST_OK);
+    buf_fini(&rows);
+}
+
 static void truncated_head_is_remembered_with_its_ballot(void **state)
 {
     struct world *w = *state;
@@ -142,19 +155,60 @@ static void truncated_head_is_remembered_with_its_ballot(void **state)
 
     write_entries(w, 1, 4, 1);
     write_entries(w, 5, 10, 2);
-    assert_int_equal(plog_drop_head(w->e, 1, 5, NULL), ST_OK);
+    write_head(w, 6, 2);
+    assert_int_equal(plog_load(w->e, 1, &s, NULL), ST_OK); /* rows before the head do not count */
+    assert_int_equal(s.n_entries, 5);
+    plog_state_fini(&s);
+    assert_int_equal(plog_drop_below(w->e, 1, 6, NULL), ST_OK);
     assert_int_equal(plog_load(w->e, 1, &s, NULL), ST_OK);
     assert_int_equal(s.first, 6);
     assert_int_equal(s.last, 10);
     assert_int_equal(s.before.round, 2);
     plog_state_fini(&s);
-    assert_int_equal(plog_drop_head(w->e, 1, 10, NULL), ST_OK);
+    write_head(w, 11, 2);
+    assert_int_equal(plog_drop_below(w->e, 1, 11, NULL), ST_OK);
     assert_int_equal(plog_load(w->e, 1, &s, NULL), ST_OK);
     assert_int_equal(s.first, 11);
     assert_int_equal(s.last, 10);
     assert_int_equal(s.n_entries, 0);
     plog_state_fini(&s);
-    assert_int_equal(plog_drop_head(w->e, 1, 10, NULL), ST_FATAL); /* it is gone already */
+}
+
+static void configuration_is_kept_and_read_back(void **state)
+{
+    static const node_id nodes[] = {1, 2, 3};
+    struct paxos_hard hard = {.promised = {9, 2}, .config_slot = 2};
+    struct world *w = *state;
+    struct plog_state s;
+    struct paxos_entry *entries, e = {4, {3, 1}, PAXOS_ENTRY_CONFIG, {0}};
+    struct buf rows = {0}, config = {0};
+    struct engine_txn *x;
+    size_t n;
+
+    write_entries(w, 1, 3, 3);
+    paxos_config_of(&hard.config, nodes, 3);
+    hard.config.members[2].witness = true;
+    paxos_config_encode(&config, &hard.config);
+    e.payload = buf_bytes(&config);
+    plog_add_hard(&rows, 1, &hard);
+    plog_add_entry(&rows, 1, &e);
+    assert_int_equal(engine_begin(w->e, &x, NULL), ST_OK);
+    assert_int_equal(plog_put(x, buf_bytes(&rows), NULL), ST_OK);
+    assert_int_equal(engine_commit(x, ENGINE_SYNC, NULL), ST_OK);
+    crash(w);
+    assert_int_equal(plog_load(w->e, 1, &s, NULL), ST_OK);
+    assert_int_equal(s.hard.config_slot, 2);
+    assert_true(paxos_config_equal(&s.hard.config, &hard.config));
+    assert_int_equal(s.n_entries, 4);
+    assert_int_equal(s.entries[3].kind, PAXOS_ENTRY_CONFIG);
+    assert_true(bytes_eq(s.entries[3].payload, buf_bytes(&config)));
+    assert_null(s.entries[2].payload.ptr);
+    plog_state_fini(&s);
+    assert_int_equal(plog_read(w->e, 1, 4, 4, 1000, &w->mem, &entries, &n, NULL), ST_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(entries[0].kind, PAXOS_ENTRY_CONFIG);
+    buf_fini(&rows);
+    buf_fini(&config);
 }
 
 static void corrupt_one_byte(struct world *w, size_t nth_row, size_t at)
@@ -253,6 +307,7 @@ int main(void)
         T(entries_written_are_loaded_and_read),
         T(suffix_cut_and_replaced_loads_new_ballots),
         T(truncated_head_is_remembered_with_its_ballot),
+        T(configuration_is_kept_and_read_back),
         T(damaged_row_is_fatal_wherever_it_is_hit),
         T(missing_slot_is_fatal),
         T(identity_survives_and_counts_starts),
