@@ -2,8 +2,12 @@
 
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "storage/engine_int.h"
 #include "storage/mvcc_int.h"
+
+#define MANY_NS (2 * NS_PER_MS)
+enum { MANY_PER_TICK = 32 }; /* reads between two looks at the clock */
 
 static const uint8_t first_user_key[] = {0x01};
 
@@ -98,17 +102,27 @@ struct bytes mvcc_range_start(struct bytes start)
     return start;
 }
 
-enum status mvcc_seek_version(struct engine_cursor *c, struct bytes key, tstamp t, struct err *err)
+/* The place of a version, built in `at`. */
+static enum status version_key(struct bytes key, tstamp t, uint8_t at[static ENGINE_KEY_MAX],
+                               struct bytes *out, struct err *err)
 {
-    uint8_t at[ENGINE_KEY_MAX];
-
     ASSERT(key.len > 0 && key.ptr[0] != 0x00);
     if (key.len > MVCC_KEY_MAX)
         return err_set(err, ST_REJECT, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
                        "key of %zu bytes is larger than %d bytes", key.len, MVCC_KEY_MAX);
     memcpy(at, key.ptr, key.len);
     put_suffix(at + key.len, t);
-    return engine_seek(c, bytes_of(at, key.len + MVCC_SUFFIX), err);
+    *out = bytes_of(at, key.len + MVCC_SUFFIX);
+    return ST_OK;
+}
+
+enum status mvcc_seek_version(struct engine_cursor *c, struct bytes key, tstamp t, struct err *err)
+{
+    uint8_t at[ENGINE_KEY_MAX];
+    struct bytes target;
+    enum status st = version_key(key, t, at, &target, err);
+
+    return st != ST_OK ? st : engine_seek(c, target, err);
 }
 
 void mvcc_after(struct buf *out, struct bytes key)
@@ -137,6 +151,98 @@ enum status mvcc_get(struct engine *e, struct bytes key, tstamp t, struct arena 
     *out_ts = v.ts;
 out:
     engine_cursor_close(c);
+    return st;
+}
+
+/* Many reads with one cursor. Keys ascend, so the cursor only goes forward: by steps where the next key is near, by a
+ * seek where steps have not helped. */
+struct many {
+    struct engine_cursor *c;
+    bool placed, at_end;
+    int steps_max;
+};
+
+/* To the first version at or after target; the cursor stands on the first one at or after a target before it. */
+static enum status go_on(struct many *m, struct bytes target, struct err *err)
+{
+    enum status st = ST_OK;
+
+    for (int step = 0; bytes_cmp(engine_key(m->c), target) < 0; step++) {
+        if (step == m->steps_max) {
+            m->steps_max /= 2;
+            return engine_seek(m->c, target, err);
+        }
+        TRY(engine_next(m->c, err));
+    }
+    m->steps_max = MVCC_STEPS_MAX;
+out:
+    return st;
+}
+
+static enum status find_version(struct many *m, struct bytes key, tstamp t, struct err *err)
+{
+    uint8_t at[ENGINE_KEY_MAX];
+    struct bytes target;
+    enum status st = ST_OK;
+
+    TRY(version_key(key, t, at, &target, err));
+    TRY(m->at_end ? ST_NOTFOUND : ST_OK);
+    st = m->placed ? go_on(m, target, err) : engine_seek(m->c, target, err);
+    m->placed = true;
+    m->at_end = st == ST_NOTFOUND; /* so for all keys that come */
+out:
+    return st;
+}
+
+static enum status get_item(struct many *m, struct mvcc_item *item, tstamp t, struct arena *mem,
+                            struct mvcc_read *io_seen, struct err *err)
+{
+    struct mvcc_version v;
+    enum status st = ST_OK;
+
+    item->found = false;
+    TRY(find_version(m, item->key, t, err));
+    TRY(mvcc_version(m->c, &v, err));
+    if (!bytes_eq(v.key, item->key))
+        return ST_OK;
+    mvcc_count(io_seen);
+    mvcc_note(io_seen, v.ts);
+    if (v.tombstone)
+        return ST_OK;
+    item->found = true;
+    item->value = arena_copy(mem, v.value);
+    item->ts = v.ts;
+out:
+    return st == ST_NOTFOUND ? ST_OK : st;
+}
+
+enum status mvcc_get_many(struct engine *e, struct mvcc_item *items, size_t n, tstamp t,
+                          size_t max_bytes, struct arena *mem, size_t *out_n,
+                          struct mvcc_read *io_seen, struct err *err)
+{
+    struct many m = {.steps_max = MVCC_STEPS_MAX};
+    int64_t deadline = mono_now() + MANY_NS;
+    size_t bytes = 0, done = 0;
+    enum status st;
+
+    TRY(engine_cursor_open(e, ENGINE_DATA, &m.c, err));
+    while (done < n && bytes < max_bytes) {
+        struct mvcc_item *item = &items[done];
+
+        ASSERT(done == 0 || bytes_cmp(items[done - 1].key, item->key) <= 0);
+        if (done > 0 && done % MANY_PER_TICK == 0 && mono_now() >= deadline)
+            break;
+        st = get_item(&m, item, t, mem, io_seen, err);
+        if (st == ST_RETRY && done > 0) /* the engine took its snapshot back: what is read stands */
+            break;
+        TRY(st);
+        bytes += item->found ? item->value.len : 0;
+        done++;
+    }
+    *out_n = done;
+    st = ST_OK;
+out:
+    engine_cursor_close(m.c);
     return st;
 }
 

@@ -36,6 +36,19 @@ enum status mvcc_get(struct engine *e, struct bytes key, tstamp t, struct arena 
                      struct bytes *out_value, tstamp *out_ts, struct mvcc_read *io_seen,
                      struct err *err) MRD_CHECKED;
 
+/* One of many reads. */
+struct mvcc_item {
+    struct bytes key; /* the caller's */
+    bool found;       /* what follows is there */
+    tstamp ts;
+    struct bytes value;
+};
+/* As mvcc_get for each item, under one cursor: one slice of work. Keys ascend (equal ones are fine). *out_n, at least
+ * one, have been dealt with: fewer than n once max_bytes of values are together, or 2 ms have gone. */
+enum status mvcc_get_many(struct engine *e, struct mvcc_item *items, size_t n, tstamp t,
+                          size_t max_bytes, struct arena *mem, size_t *out_n,
+                          struct mvcc_read *io_seen, struct err *err) MRD_CHECKED;
+
 /* Ranges of user keys: an empty start is the first user key, an empty end lies above all. Neither begins
  * with 0x00. */
 

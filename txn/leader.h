@@ -72,6 +72,8 @@ struct leader_wait {
 /* After it wake will not run. For a wait that is not wanted any more. */
 void leader_unpark(struct leader *l, struct leader_wait *w);
 
+enum { LEADER_GETS_BYTES = 256 * 1024 }; /* of values in one slice of many reads */
+
 /* A transaction as its gateway knows it. */
 struct leader_ref {
     struct txn_id id;
@@ -90,6 +92,12 @@ enum status leader_locked_get(struct leader *l, struct leader_ref *ref, struct b
                               enum lock_mode mode, struct leader_wait *w, struct arena *mem,
                               struct bytes *out_value, tstamp *out_ts, struct mvcc_read *io_seen,
                               struct err *err) MRD_CHECKED;
+
+/* Many keys, ascending; *out_n of them, at least one, are answered. All of them are locked. */
+enum status leader_locked_gets(struct leader *l, struct leader_ref *ref, struct mvcc_item *items,
+                               size_t n, enum lock_mode mode, struct leader_wait *w,
+                               struct arena *mem, size_t *out_n, struct mvcc_read *io_seen,
+                               struct err *err) MRD_CHECKED;
 
 /* One slice. limit 0: the whole range is locked; otherwise what the slice covers. */
 struct leader_scan {
@@ -112,6 +120,9 @@ enum status leader_locked_scan(struct leader *l, struct leader_ref *ref,
 enum status leader_get_at(struct leader *l, struct bytes key, tstamp t, struct leader_wait *w,
                           struct arena *mem, struct bytes *out_value, tstamp *out_ts,
                           struct mvcc_read *io_seen, struct err *err) MRD_CHECKED;
+enum status leader_gets_at(struct leader *l, struct mvcc_item *items, size_t n, tstamp t,
+                           struct leader_wait *w, struct arena *mem, size_t *out_n,
+                           struct mvcc_read *io_seen, struct err *err) MRD_CHECKED;
 enum status leader_scan_at(struct leader *l, const struct leader_scan *scan, tstamp t,
                            struct leader_wait *w, struct arena *mem, bool *out_done,
                            struct bytes *out_resume, struct mvcc_read *io_seen,

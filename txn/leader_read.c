@@ -45,6 +45,27 @@ enum status leader_locked_get(struct leader *l, struct leader_ref *ref, struct b
     return held != ST_OK ? held : st;
 }
 
+enum status leader_locked_gets(struct leader *l, struct leader_ref *ref, struct mvcc_item *items,
+                               size_t n, enum lock_mode mode, struct leader_wait *w,
+                               struct arena *mem, size_t *out_n, struct mvcc_read *io_seen,
+                               struct err *err)
+{
+    size_t done;
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < n; i++) {
+        TRY(leader_lock(l, ref, items[i].key, bytes_of(NULL, 0), mode, w, err));
+        if (w->parked)
+            goto out;
+    }
+    TRY(mvcc_get_many(l->o.engine, items, n, TSTAMP_MAX, LEADER_GETS_BYTES, mem, &done, io_seen,
+                      err));
+    TRY(still_held(l, ref, err));
+    *out_n = done;
+out:
+    return st;
+}
+
 static bool count_row(void *arg, struct bytes key, tstamp ts, struct bytes value)
 {
     (void)arg;
@@ -179,6 +200,43 @@ enum status leader_get_at(struct leader *l, struct bytes key, tstamp t, struct l
         goto out;
     covered = still_covers(l, term, t, err);
     st = covered != ST_OK ? covered : st;
+out:
+    return st;
+}
+
+/* Only a key that is pending itself makes the reader wait, though the mark is that of all ranges: one store for many
+ * keys, and no writer's timestamp depends on which of the two it was. */
+static bool any_blocked(struct leader *l, const struct mvcc_item *items, size_t n, tstamp t,
+                        struct leader_wait *w)
+{
+    if (readmark_pending(l->marks) == 0)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (readmark_blocked(l->marks, items[i].key, t, mark_waiter(w)))
+            return true;
+    }
+    return false;
+}
+
+enum status leader_gets_at(struct leader *l, struct mvcc_item *items, size_t n, tstamp t,
+                           struct leader_wait *w, struct arena *mem, size_t *out_n,
+                           struct mvcc_read *io_seen, struct err *err)
+{
+    uint64_t term = leader_term(l);
+    size_t done;
+    enum status st;
+
+    w->parked = false;
+    TRY(lease_covers(l, term, t, err));
+    readmark_raise_range(l->marks, t);
+    if (any_blocked(l, items, n, t, w)) {
+        metric_add(l->m_mark_waits, 1);
+        return ST_RETRY;
+    }
+    not_parked(w);
+    TRY(mvcc_get_many(l->o.engine, items, n, t, LEADER_GETS_BYTES, mem, &done, io_seen, err));
+    TRY(still_covers(l, term, t, err));
+    *out_n = done;
 out:
     return st;
 }

@@ -57,6 +57,16 @@ static enum status run_get(struct leader *l, struct request *rq, struct answer *
                              &a->ts, &a->seen, err);
 }
 
+static enum status run_gets(struct leader *l, struct request *rq, struct answer *a,
+                            struct leader_wait *w, struct err *err)
+{
+    if (rq->mode == 0)
+        return leader_gets_at(l, rq->items, rq->n_items, rq->t, w, a->mem, &a->n_got, &a->seen,
+                              err);
+    return leader_locked_gets(l, &rq->ref, rq->items, rq->n_items, (enum lock_mode)rq->mode, w,
+                              a->mem, &a->n_got, &a->seen, err);
+}
+
 static enum status run_scan(struct leader *l, struct request *rq, struct answer *a,
                             struct leader_wait *w, struct err *err)
 {
@@ -106,6 +116,8 @@ enum status request_run(struct leader *l, struct request *rq, struct answer *a,
     switch (rq->kind) {
     case REQUEST_GET:
         return run_get(l, rq, a, w, err);
+    case REQUEST_GETS:
+        return run_gets(l, rq, a, w, err);
     case REQUEST_SCAN:
         return run_scan(l, rq, a, w, err);
     case REQUEST_LOCK:

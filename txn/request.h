@@ -11,6 +11,7 @@
 
 enum request_kind {
     REQUEST_GET = 1,
+    REQUEST_GETS, /* many keys */
     REQUEST_SCAN,
     REQUEST_LOCK,
     REQUEST_COMMIT,
@@ -25,13 +26,15 @@ enum { REQUEST_SLICE_BYTES = 256 * 1024, REQUEST_SLICE_ROWS = 512 };
 
 struct request {
     enum request_kind kind;
-    struct leader_ref ref; /* GET and SCAN with a lock, LOCK, COMMIT; gateway always */
+    struct leader_ref ref; /* reads with a lock, LOCK, COMMIT; gateway always */
     int mode;              /* enum lock_mode; 0: at t, without a lock */
     tstamp t;
     struct bytes start, end; /* GET, LOCK: start is the key */
     bool reverse;
     uint64_t limit;
     uint32_t max_rows;
+    struct mvcc_item *items; /* GETS: keys, filled with what was found */
+    size_t n_items;
     struct leader_commit commit; /* COMMIT; OUTCOME: its id */
     /* SCAN: as in txn.h. Not on the wire: the gateway asks it of what comes. */
     bool (*filter)(void *arg, struct bytes key, struct bytes value);
@@ -45,10 +48,11 @@ struct request_row {
 
 /* A second use overwrites the first; rows keep their room. */
 struct answer {
-    struct arena *mem; /* of value, rows and resume; borrowed */
+    struct arena *mem; /* of value, values of items, rows and resume; borrowed */
     struct mvcc_read seen;
     tstamp ts;          /* GET, COMMIT, OUTCOME */
     struct bytes value; /* GET */
+    size_t n_got;       /* GETS: items that are answered */
     struct request_row *rows;
     size_t n_rows, cap_rows, row_bytes;
     bool done;

@@ -83,6 +83,9 @@ enum status txn_usable(const struct txn *t, struct err *err) MRD_CHECKED;
 void txn_saw(struct txn *t, const struct mvcc_read *seen);
 enum status txn_fail(struct txn *t, enum status st, const struct err *why); /* returns st */
 void txn_unlist(struct txn *t);
+enum status txn_check_key(struct bytes key, struct err *err) MRD_CHECKED; /* may a row have it? */
+/* After a read at t on this replica: is all that t can see still kept? */
+enum status txn_check_history(const struct txn *t, struct err *err) MRD_CHECKED;
 int txn_lock_mode(const struct txn *t, enum txn_lock lock);
 void space_rouse(struct txn_space *s); /* something begins that has deadlines; no lock is held */
 /* Can this replica answer a read at t by itself? */

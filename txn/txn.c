@@ -218,7 +218,7 @@ static enum status own_value(const struct wbuf_value *v, struct arena *mem, stru
     return ST_OK;
 }
 
-static enum status check_key(struct bytes key, struct err *err)
+enum status txn_check_key(struct bytes key, struct err *err)
 {
     if (key.len == 0 || key.len > TXN_KEY_MAX || key.ptr[0] == 0)
         return err_set(err, ST_REJECT, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
@@ -227,16 +227,22 @@ static enum status check_key(struct bytes key, struct err *err)
     return ST_OK;
 }
 
+enum status txn_check_history(const struct txn *t, struct err *err)
+{
+    if (t->read_ts < group_horizon(t->s->group))
+        return err_set(err, ST_REJECT, SQLSTATE_SNAPSHOT_TOO_OLD,
+                       "the timestamp of the read lies before the history that is kept");
+    return ST_OK;
+}
+
 /* Without a message, if this replica has applied everything up to the timestamp. */
 static enum status get_from_replica(struct txn *t, struct bytes key, struct arena *mem,
                                     struct bytes *out_value, tstamp *out_ts, struct err *err)
 {
     enum status st = mvcc_get(t->s->engine, key, t->read_ts, mem, out_value, out_ts, &t->seen, err);
+    enum status kept = st == ST_OK || st == ST_NOTFOUND ? txn_check_history(t, err) : ST_OK;
 
-    if ((st == ST_OK || st == ST_NOTFOUND) && t->read_ts < group_horizon(t->s->group))
-        return err_set(err, ST_REJECT, SQLSTATE_SNAPSHOT_TOO_OLD,
-                       "the timestamp of the read lies before the history that is kept");
-    return st;
+    return kept != ST_OK ? kept : st;
 }
 
 static void wake_nobody(void *arg)
@@ -297,7 +303,7 @@ enum status txn_get(struct txn *t, struct bytes key, enum txn_lock lock, struct 
     enum status st;
 
     TRY(txn_usable(t, err));
-    TRY(check_key(key, err));
+    TRY(txn_check_key(key, err));
     own = t->has_writes ? wbuf_get(&t->writes, key) : NULL;
     if (own != NULL) {
         if (mode == LOCK_EXCLUSIVE)
@@ -338,7 +344,7 @@ enum status txn_lock_key(struct txn *t, struct bytes key, enum txn_lock lock, st
     enum status st;
 
     TRY(check_writable(t, err));
-    TRY(check_key(key, err));
+    TRY(txn_check_key(key, err));
     TRY(lock_any(t, key, txn_lock_mode(t, lock), err));
 out:
     return st;
@@ -363,7 +369,7 @@ static enum status write_key(struct txn *t, struct bytes key, struct bytes value
     enum status st;
 
     TRY(check_writable(t, err));
-    TRY(check_key(key, err));
+    TRY(txn_check_key(key, err));
     if (!t->has_writes) {
         wbuf_init(&t->writes);
         t->has_writes = true;

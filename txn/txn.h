@@ -36,7 +36,8 @@ enum {
     TXN_WRITES_MAX_BYTES = 8 * 1024 * 1024, /* keys and values of one transaction; more is 54000 */
     TXN_LOCKS_MAX = 100000,                 /* ranges locked by one transaction; more is 53400 */
     TXN_IDLE_TIMEOUT_S = 10, /* silence of a gateway after which the leader drops its transaction */
-    TXN_KEY_MAX = 8 * 1024
+    TXN_KEY_MAX = 8 * 1024,
+    TXN_GETS_MAX = 128 /* keys of one txn_get_many */
 };
 
 struct txn_space_options {
@@ -82,6 +83,11 @@ tstamp txn_read_ts(struct txn *t); /* READ_ONLY: its timestamp, chosen at begin 
  * version's commit timestamp, 0 for an own write. */
 enum status txn_get(struct txn *t, struct bytes key, enum txn_lock lock, struct arena *mem,
                     struct bytes *out_value, tstamp *out_ts, struct err *err) MRD_CHECKED;
+
+/* As txn_get for each of 1..TXN_GETS_MAX items, which ascend by key: one question for all of them. Values come in slices:
+ * *out_n items, at least one, are answered; ask again for the rest. A missing key is no error. */
+enum status txn_get_many(struct txn *t, struct mvcc_item *items, size_t n, enum txn_lock lock,
+                         struct arena *mem, size_t *out_n, struct err *err) MRD_CHECKED;
 
 /* Scans [start, end) in order, in slices; own writes are merged in. limit 0: none; otherwise a hint of how
  * many rows will be wanted. With a lock, the part of the range that was read is locked. */

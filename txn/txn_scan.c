@@ -135,9 +135,7 @@ static enum status slice_from_replica(struct txn_scan *sc, struct err *err)
     enum status st;
 
     TRY(mvcc_scan(t->s->engine, &slice, &sc->mem, &a->done, &a->resume, &t->seen, err));
-    if (t->read_ts < group_horizon(t->s->group))
-        st = err_set(err, ST_REJECT, SQLSTATE_SNAPSHOT_TOO_OLD,
-                     "the timestamp of the read lies before the history that is kept");
+    TRY(txn_check_history(t, err));
 out:
     return st;
 }

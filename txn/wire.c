@@ -131,6 +131,31 @@ static bool get_commit(struct rd *rd, struct arena *mem, struct leader_commit *c
     return (flags & ~COMMIT_FLAGS) == 0 && get_writes(rd, mem, c);
 }
 
+static void put_items(struct buf *b, const struct request *rq)
+{
+    buf_put_varint(b, rq->n_items);
+    for (size_t i = 0; i < rq->n_items; i++)
+        buf_put_bytes(b, rq->items[i].key);
+}
+
+/* In order: the leader reads them with a cursor that only goes forward. */
+static bool get_items(struct rd *rd, struct arena *mem, struct request *rq)
+{
+    uint64_t n = rd_varint(rd);
+
+    if (rd->bad || n == 0 || n > TXN_GETS_MAX)
+        return false;
+    rq->items = arena_zalloc(mem, (size_t)n * sizeof *rq->items);
+    rq->n_items = (size_t)n;
+    for (size_t i = 0; i < rq->n_items; i++) {
+        rq->items[i].key = rd_bytes(rd);
+        if (rd->bad || !key_is_good(rq->items[i].key) ||
+            (i > 0 && bytes_cmp(rq->items[i - 1].key, rq->items[i].key) > 0))
+            return false;
+    }
+    return true;
+}
+
 void wire_put_request(struct buf *b, const struct request *rq, uint32_t wait_ms)
 {
     buf_put_u8(b, WIRE_VERSION);
@@ -146,6 +171,8 @@ void wire_put_request(struct buf *b, const struct request *rq, uint32_t wait_ms)
     buf_put_u32(b, rq->max_rows);
     if (rq->kind == REQUEST_COMMIT)
         put_commit(b, &rq->commit);
+    else if (rq->kind == REQUEST_GETS)
+        put_items(b, rq);
     else if (rq->kind == REQUEST_OUTCOME)
         wire_put_id(b, rq->commit.id);
 }
@@ -169,6 +196,7 @@ static bool is_sound(const struct request *rq)
         return rq->commit.id.start >= 0 && rq->commit.until >= 0;
     case REQUEST_OUTCOME:
         return rq->commit.id.start >= 0;
+    case REQUEST_GETS: /* get_items has looked at them */
     case REQUEST_LEASE:
     case REQUEST_CLOSE:
     case REQUEST_DIGEST:
@@ -200,6 +228,8 @@ enum status wire_get_request(struct bytes in, struct arena *mem, struct request 
     rq.max_rows = rd_u32(&rd);
     if (rq.kind == REQUEST_COMMIT)
         good = get_commit(&rd, mem, &rq.commit);
+    else if (rq.kind == REQUEST_GETS)
+        good = get_items(&rd, mem, &rq);
     else if (rq.kind == REQUEST_OUTCOME)
         rq.commit.id = wire_get_id(&rd);
     if (rd.bad || rd_left(&rd) != 0 || !good || !is_sound(&rq)) {
@@ -276,6 +306,40 @@ static void get_rows(struct rd *rd, const struct request *rq, struct answer *a)
     }
 }
 
+static void put_found(struct buf *b, const struct request *rq, const struct answer *a)
+{
+    buf_put_varint(b, a->n_got);
+    for (size_t i = 0; i < a->n_got; i++) {
+        const struct mvcc_item *item = &rq->items[i];
+
+        buf_put_u8(b, item->found);
+        if (item->found) {
+            buf_put_u64(b, (uint64_t)item->ts);
+            buf_put_bytes(b, item->value);
+        }
+    }
+}
+
+static void get_found(struct rd *rd, const struct request *rq, struct answer *a)
+{
+    uint64_t n = rd_varint(rd);
+
+    if (n == 0 || n > rq->n_items) {
+        rd->bad = true;
+        return;
+    }
+    for (uint64_t i = 0; i < n && !rd->bad; i++) {
+        struct mvcc_item *item = &rq->items[i];
+
+        item->found = rd_u8(rd) != 0;
+        if (item->found) {
+            item->ts = (tstamp)rd_u64(rd);
+            item->value = arena_copy(a->mem, rd_bytes(rd));
+        }
+    }
+    a->n_got = (size_t)n;
+}
+
 static void put_body(struct buf *b, const struct request *rq, enum status st,
                      const struct answer *a)
 {
@@ -283,6 +347,9 @@ static void put_body(struct buf *b, const struct request *rq, enum status st,
     case REQUEST_GET:
         buf_put_u64(b, st == ST_OK ? (uint64_t)a->ts : 0);
         buf_put_bytes(b, st == ST_OK ? a->value : bytes_of(NULL, 0));
+        break;
+    case REQUEST_GETS:
+        put_found(b, rq, a);
         break;
     case REQUEST_SCAN:
         put_rows(b, a);
@@ -315,6 +382,9 @@ static void get_body(struct rd *rd, const struct request *rq, struct answer *a)
     case REQUEST_GET:
         a->ts = (tstamp)rd_u64(rd);
         a->value = arena_copy(a->mem, rd_bytes(rd));
+        break;
+    case REQUEST_GETS:
+        get_found(rd, rq, a);
         break;
     case REQUEST_SCAN:
         get_rows(rd, rq, a);

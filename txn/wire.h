@@ -10,7 +10,7 @@
 #include "txn/txn.h"
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     WIRE_CALL = TXN_RPC_LO, /* gateway to leader: a request; its answer comes back */
     WIRE_ROLLBACK,          /* gateway to leader: an id */
     WIRE_HEARD,             /* gateway to leader: ids of open transactions */

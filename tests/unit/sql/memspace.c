@@ -252,6 +252,27 @@ enum status txn_get(struct txn *t, struct bytes key, enum txn_lock lock, struct 
     return st;
 }
 
+/* A few at a time, so that whoever asks learns to ask again. */
+enum status txn_get_many(struct txn *t, struct mvcc_item *items, size_t n, enum txn_lock lock,
+                         struct arena *mem, size_t *out_n, struct err *err)
+{
+    enum { SLICE = 3 };
+    size_t slice = n < SLICE ? n : SLICE;
+
+    ASSERT(n > 0 && n <= TXN_GETS_MAX);
+    for (size_t i = 1; i < n; i++)
+        ASSERT(bytes_cmp(items[i - 1].key, items[i].key) <= 0);
+    for (size_t i = 0; i < slice; i++) {
+        enum status st = txn_get(t, items[i].key, lock, mem, &items[i].value, &items[i].ts, err);
+
+        if (st != ST_OK && st != ST_NOTFOUND)
+            return st;
+        items[i].found = st == ST_OK;
+    }
+    *out_n = slice;
+    return ST_OK;
+}
+
 enum status txn_scan_open(struct txn *t, const struct txn_scan_options *opts, struct txn_scan **out,
                           struct err *err)
 {

@@ -148,6 +148,55 @@ static void get_any_time_matches_model(void **state)
             check_get(w, key, t);
 }
 
+/* Some keys, in order, some of them twice; sometimes so few bytes that it takes many slices. */
+static void check_get_many(struct world *w, tstamp t)
+{
+    struct mvcc_item items[2 * KEYS];
+    struct mvcc_read seen = {0};
+    size_t n = 0, done = 0, got;
+    int key[2 * KEYS];
+    double share = (double)rng_below(&w->rng, 100) / 100;
+    tstamp newest = 0;
+
+    for (int i = 0; i < 2 * KEYS; i++) {
+        if (!rng_chance(&w->rng, share) && n > 0)
+            continue;
+        key[n] = i / 2;
+        items[n++] = (struct mvcc_item){.key = buf_bytes(&w->keys[i / 2]), .found = true};
+    }
+    for (; done < n; done += got) {
+        assert_int_equal(mvcc_get_many(w->e, items + done, n - done, t, rng_below(&w->rng, 20) + 1,
+                                       &w->mem, &got, &seen, NULL),
+                         ST_OK);
+        assert_in_range(got, 1, n - done);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct version *want = model_at(w, key[i], t);
+
+        if (want != NULL && want->ts > newest)
+            newest = want->ts;
+        assert_int_equal(items[i].found, want != NULL && !want->tombstone);
+        if (!items[i].found)
+            continue;
+        assert_int_equal(items[i].ts, want->ts);
+        assert_int_equal(items[i].value.len, sizeof want->value);
+        assert_memory_equal(items[i].value.ptr, &want->value, sizeof want->value);
+    }
+    assert_int_equal(seen.newest, newest);
+}
+
+static void get_many_any_keys_match_model(void **state)
+{
+    struct world *w = *state;
+
+    check_get_many(w, 1); /* of nothing */
+    fill(w, 1200);
+    for (int round = 0; round < 2000; round++) {
+        check_get_many(w, rng_between(&w->rng, 0, TIMES + 1));
+        arena_reset(&w->mem);
+    }
+}
+
 static void get_extreme_timestamps_are_ordered(void **state)
 {
     struct world *w = *state;
@@ -501,17 +550,12 @@ static void digest_equal_content_is_equal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(get_any_time_matches_model),
-        TEST(get_extreme_timestamps_are_ordered),
-        TEST(get_key_too_long_is_rejected),
-        TEST(decode_foreign_key_is_refused),
-        TEST(scan_any_range_matches_model),
-        TEST(scan_empty_table_is_done),
-        TEST(scan_long_chain_looks_at_few_versions),
-        TEST(scan_damaged_version_is_fatal),
-        TEST(collect_any_slices_preserve_reads),
-        TEST(collect_of_range_leaves_the_rest),
-        TEST(digest_equal_content_is_equal),
+        TEST(get_any_time_matches_model),         TEST(get_many_any_keys_match_model),
+        TEST(get_extreme_timestamps_are_ordered), TEST(get_key_too_long_is_rejected),
+        TEST(decode_foreign_key_is_refused),      TEST(scan_any_range_matches_model),
+        TEST(scan_empty_table_is_done),           TEST(scan_long_chain_looks_at_few_versions),
+        TEST(scan_damaged_version_is_fatal),      TEST(collect_any_slices_preserve_reads),
+        TEST(collect_of_range_leaves_the_rest),   TEST(digest_equal_content_is_equal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,8 +135,38 @@ static void assert_scan_finds(struct txn *t, const char *key, const char *want)
     assert_string_equal(got, want);
 }
 
+static void assert_gets_find(struct txn *t, const char *key, const char *want)
+{
+    struct mvcc_item items[] = {{.key = bytes_str("a")}, {.key = bytes_str(key)}};
+    struct arena mem;
+    size_t n;
+    struct err err;
+
+    arena_init(&mem, 0);
+    must(txn_get_many(t, items, 2, TXN_LOCK_NONE, &mem, &n, &err), &err);
+    assert_int_equal(n, 2);
+    assert_false(items[0].found);
+    assert_int_equal(items[1].found, strcmp(want, "-") != 0);
+    if (items[1].found)
+        assert_true(bytes_eq(items[1].value, bytes_str(want)));
+    arena_fini(&mem);
+}
+
+/* The ways to read one key. */
+enum way { WAY_GET, WAY_GETS, WAY_SCAN, WAYS };
+
+static void assert_finds(struct txn *t, enum way way, const char *key, const char *want)
+{
+    if (way == WAY_SCAN)
+        assert_scan_finds(t, key, want);
+    else if (way == WAY_GETS)
+        assert_gets_find(t, key, want);
+    else
+        assert_reads(t, key, TXN_LOCK_NONE, want);
+}
+
 /* A write that is proposed and not chosen yet: a read above it waits for its end. */
-static void read_pending(bool scans)
+static void read_pending(enum way way)
 {
     size_t leader = world_leader(&w);
     struct txn_space *s = world_space(&w, leader);
@@ -157,12 +187,9 @@ static void read_pending(bool scans)
     /* The bound shrinks by some microseconds at each report: only a little later is a reader surely above the write. */
     mono_sleep_until(mono_now() + 2 * (int64_t)NS_PER_MS);
     t = begin_ro(s, 0);
-    assert_reads(t, "pending.not", TXN_LOCK_NONE, "-"); /* what is not written does not wait */
+    assert_finds(t, way == WAY_SCAN ? WAY_GET : way, "pending.not", "-"); /* it does not wait */
     assert_false(atomic_load(&c.ended));
-    if (scans)
-        assert_scan_finds(t, "pending", "new");
-    else
-        assert_reads(t, "pending", TXN_LOCK_NONE, "new");
+    assert_finds(t, way, "pending", "new");
     assert_true(mono_now() - began > 145 * (int64_t)NS_PER_MS);
     txn_free(t);
     rpc_set_fault(w.node[leader].rpc, 0, &none);
@@ -174,13 +201,19 @@ static void read_pending(bool scans)
 static void read_pending_write_waits_for_it(void **state)
 {
     (void)state;
-    read_pending(false);
+    read_pending(WAY_GET);
+}
+
+static void gets_pending_write_wait_for_it(void **state)
+{
+    (void)state;
+    read_pending(WAY_GETS);
 }
 
 static void scan_pending_write_waits_for_it(void **state)
 {
     (void)state;
-    read_pending(true);
+    read_pending(WAY_SCAN);
 }
 
 /* A timestamp ahead of this clock, as another node's may be: what was read at it stays so. */
@@ -188,21 +221,15 @@ static void read_ahead_holds_writers_above_it(void **state)
 {
     (void)state;
     for (size_t i = 0; i < WORLD_NODES; i++) {
-        for (int scans = 0; scans < 2; scans++) {
+        for (enum way way = 0; way < WAYS; way++) {
             tstamp ahead = tt_now(w.tt).latest + 40 * (int64_t)NS_PER_MS;
             struct txn *t = begin_ro(world_space(&w, i), ahead);
             char key[16];
 
-            (void)snprintf(key, sizeof key, "ahead%zu.%d", i, scans);
-            if (scans)
-                assert_scan_finds(t, key, "-");
-            else
-                assert_reads(t, key, TXN_LOCK_NONE, "-");
+            (void)snprintf(key, sizeof key, "ahead%zu.%d", i, (int)way);
+            assert_finds(t, way, key, "-");
             assert_true(put_surely(world_space(&w, i), key, "x") > ahead);
-            if (scans)
-                assert_reads(t, key, TXN_LOCK_NONE, "-");
-            else
-                assert_scan_finds(t, key, "-");
+            assert_finds(t, (way + 1) % WAYS, key, "-");
             txn_free(t);
         }
     }
@@ -405,6 +432,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(answer_fresh_version_waits_for_its_time, open_wide_world,
                                         close_world),
         WORLD_TEST(read_pending_write_waits_for_it),
+        WORLD_TEST(gets_pending_write_wait_for_it),
         WORLD_TEST(scan_pending_write_waits_for_it),
         WORLD_TEST(read_ahead_holds_writers_above_it),
         WORLD_TEST(leader_lost_open_transactions_are_aborted),
