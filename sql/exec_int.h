@@ -20,6 +20,16 @@ struct span {
 
 struct hash_table; /* exec_hash.c */
 
+/* Rows by their whole keys, read many at a time (txn_get_many) and shown one by one in the order in which they were asked
+ * for. Zeroed memory is none. */
+struct lookups {
+    struct arena *mem;       /* of what follows; reset with each batch. NULL until wanted */
+    struct mvcc_item *items; /* as asked for, then by key */
+    size_t *place;           /* of the i-th asked for; NULL: it stands there */
+    size_t n, at;
+    size_t batch; /* so many in the next one: it grows, for many are only asked for the first few */
+};
+
 struct node {
     const struct plan *plan;
     struct frame *frame;
@@ -35,6 +45,8 @@ struct node {
             struct txn_scan *scan;
             struct span *spans;
             size_t n_spans, at;
+            struct lookups points; /* of spans that are whole keys */
+            struct lookups rows;   /* behind entries of an index */
             uint64_t limit_hint;
         } scan;
         struct {
@@ -163,6 +175,15 @@ struct hash_entry *hash_at(struct hash_table *t, size_t i); /* in order of arriv
 struct hash_entry *hash_find(struct hash_table *t, const struct datum *key, uint64_t hash,
                              size_t *io_pos);
 struct hash_entry *hash_add(struct hash_table *t, struct datum *key, uint64_t hash);
+
+/* exec_lookup.c */
+void lookups_begin(struct node *n, struct lookups *l); /* a new batch */
+void lookups_add(struct lookups *l, struct bytes key); /* not more than l->batch; copied */
+bool lookups_full(const struct lookups *l);
+enum status lookups_read(struct node *n, struct lookups *l, enum txn_lock lock,
+                         struct err *err) MRD_CHECKED;
+/* The next one asked for; NULL: the batch is at its end. */
+const struct mvcc_item *lookups_next(struct lookups *l);
 
 /* by kind */
 enum status scan_next(struct node *n, struct err *err) MRD_CHECKED;

@@ -149,6 +149,11 @@ static void sort_spans(struct node *n)
     n->scan.n_spans = kept;
 }
 
+static void forget_lookups(struct lookups *l)
+{
+    l->n = l->at = l->batch = 0;
+}
+
 static enum status scan_start(struct node *n, struct err *err)
 {
     const struct plan *p = n->plan;
@@ -159,6 +164,8 @@ static enum status scan_start(struct node *n, struct err *err)
     n->scan.spans = NULL;
     n->scan.n_spans = 0;
     n->scan.at = 0;
+    forget_lookups(&n->scan.points);
+    forget_lookups(&n->scan.rows);
     buf_reset(&key);
     row_put_prefix(&key, p->scan.rte->table->id, p->scan.index->id);
     /* The subqueries in the bounds may use the pool's buffers themselves. */
@@ -190,12 +197,52 @@ static enum txn_lock lock_of(const struct node *n)
     return n->plan->scan.lock != TXN_LOCK_NONE ? n->plan->scan.lock : TXN_LOCK_SHARED;
 }
 
+static const struct span *next_span(struct node *n)
+{
+    size_t i = n->scan.at++;
+
+    return &n->scan.spans[n->plan->scan.reverse ? n->scan.n_spans - 1 - i : i];
+}
+
+/* The next of the spans that are whole keys. */
+static enum status next_point(struct node *n, struct bytes *out_key, struct bytes *out_value,
+                              struct err *err)
+{
+    struct lookups *l = &n->scan.points;
+    const struct mvcc_item *item;
+    enum status st = ST_OK;
+
+    if (n->scan.n_spans == 1 && n->scan.at == 0) {
+        *out_key = next_span(n)->start;
+        return txn_get(n->run->o.txn, *out_key, lock_of(n), n->row_mem, out_value, NULL, err);
+    }
+    for (;;) {
+        while ((item = lookups_next(l)) != NULL) {
+            if (!item->found)
+                continue;
+            *out_key = item->key;
+            *out_value = item->value;
+            return ST_OK;
+        }
+        if (n->scan.at == n->scan.n_spans)
+            return ST_NOTFOUND;
+        lookups_begin(n, l);
+        while (n->scan.at < n->scan.n_spans && !lookups_full(l))
+            lookups_add(l, next_span(n)->start);
+        TRY(lookups_read(n, l, lock_of(n), err));
+    }
+out:
+    return st;
+}
+
 /* The next entry of the path: its key and value are good until the node goes on. */
 static enum status next_entry(struct node *n, struct bytes *out_key, struct bytes *out_value,
                               struct err *err)
 {
     const struct plan *p = n->plan;
 
+    if (p->scan.point)
+        return next_point(n, out_key, out_value, err);
     for (;;) {
         const struct span *s;
         enum status st;
@@ -208,15 +255,7 @@ static enum status next_entry(struct node *n, struct bytes *out_key, struct byte
         }
         if (n->scan.at == n->scan.n_spans)
             return ST_NOTFOUND;
-        s = &n->scan.spans[p->scan.reverse ? n->scan.n_spans - 1 - n->scan.at : n->scan.at];
-        n->scan.at++;
-        if (p->scan.point) {
-            *out_key = s->start;
-            st = txn_get(n->run->o.txn, s->start, lock_of(n), n->row_mem, out_value, NULL, err);
-            if (st != ST_NOTFOUND)
-                return st;
-            continue;
-        }
+        s = next_span(n);
         st = txn_scan_open(n->run->o.txn,
                            &(struct txn_scan_options){.start = s->start,
                                                       .end = s->end,
@@ -245,24 +284,48 @@ static enum status row_key_of_entry(struct node *n, struct bytes entry, struct b
     return st == ST_OK ? row_key(key, t, &t->indexes[0], slots, err) : st;
 }
 
-/* From an index entry to its row. */
-static enum status fetch_row(struct node *n, struct bytes entry, struct bytes entry_value,
-                             struct datum *slots, struct err *err)
+/* The rows behind the next entries. */
+static enum status read_ahead(struct node *n, struct datum *slots, struct err *err)
+{
+    struct lookups *l = &n->scan.rows;
+    struct bytes entry, value;
+    enum status st = ST_OK;
+
+    lookups_begin(n, l);
+    while (!lookups_full(l)) {
+        arena_reset(n->row_mem);
+        TRY(run_check(n->run, err));
+        st = next_entry(n, &entry, &value, err);
+        if (st == ST_NOTFOUND && l->n > 0)
+            break;
+        TRY(st);
+        TRY(row_key_of_entry(n, entry, value, slots, err));
+        lookups_add(l, buf_bytes(&n->run->o.pool->key));
+    }
+    TRY(lookups_read(n, l, lock_of(n), err));
+out:
+    if (st != ST_OK)
+        l->n = 0;
+    return st;
+}
+
+/* The row behind the next entry. */
+static enum status next_row(struct node *n, struct datum *slots, struct err *err)
 {
     const struct rte *r = n->plan->scan.rte;
     const struct table *t = r->table;
-    struct bytes key, value;
+    const struct mvcc_item *item = lookups_next(&n->scan.rows);
     enum status st = ST_OK;
 
-    TRY(row_key_of_entry(n, entry, entry_value, slots, err));
-    key = arena_copy(n->row_mem, buf_bytes(&n->run->o.pool->key));
-    st = txn_get(n->run->o.txn, key, lock_of(n), n->row_mem, &value, NULL, err);
-    if (st == ST_NOTFOUND)
+    if (item == NULL) {
+        TRY(read_ahead(n, slots, err));
+        item = lookups_next(&n->scan.rows);
+    }
+    if (!item->found)
         return err_set(err, ST_REJECT, SQLSTATE_DATA_CORRUPTED,
                        "index \"%s\" has an entry without a row in table \"%s\"",
                        n->plan->scan.index->name, t->name);
-    if (st == ST_OK)
-        st = row_decode(t, &t->indexes[0], key, value, r->want, slots, n->row_mem, err);
+    TRY(row_decode(t, &t->indexes[0], item->key, item->value, r->want, slots, n->row_mem, err));
 out:
     return st;
 }
@@ -283,12 +346,13 @@ enum status scan_next(struct node *n, struct err *err)
     while (!pass) {
         arena_reset(n->row_mem);
         TRY(run_check(n->run, err));
-        TRY(next_entry(n, &key, &value, err));
-        if (p->scan.index->primary || p->scan.index_only)
+        if (p->scan.index->primary || p->scan.index_only) {
+            TRY(next_entry(n, &key, &value, err));
             TRY(row_decode(r->table, p->scan.index, key, value, p->scan.entry_want, slots,
                            n->row_mem, err));
-        else
-            TRY(fetch_row(n, key, value, slots, err));
+        } else {
+            TRY(next_row(n, slots, err));
+        }
         TRY(bx_all_true(p->filter, p->n_filter, &ev, &pass, err));
     }
 out:

@@ -170,6 +170,69 @@ static void index_made_under_writes_misses_nothing(void **state)
     session_close(w.s);
 }
 
+/* Rows behind entries are read many at once: they come in the order of the index all the same, with own writes. */
+static void index_rows_come_in_its_order(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int, b int, c text)", "CREATE TABLE");
+    expect(t, "CREATE INDEX w_ab ON w (a, b)", "CREATE INDEX");
+    expect(
+        t,
+        "INSERT INTO w SELECT g, g % 3, (g * 7919) % 1009, 'c' || g FROM generate_series(1, 900) g",
+        "INSERT 0 900");
+    expect_rows(t, "EXPLAIN (COSTS OFF) SELECT c FROM w WHERE a = 1 ORDER BY b LIMIT 4",
+                "Limit\n  ->  Index Scan using w_ab on w\n        Index Cond: (a = 1)");
+    for (int reverse = 0; reverse < 2; reverse++) {
+        char sql[256], by_table[4096];
+
+        for (int limit = 1; limit < 400; limit = limit * 3 + 1) {
+            (void)snprintf(
+                sql, sizeof sql,
+                "SELECT string_agg(c, ',' ORDER BY b%s) FROM (SELECT b, c FROM w WHERE a "
+                "+ 0 = 1 ORDER BY b%s LIMIT %d) x",
+                reverse ? " DESC" : "", reverse ? " DESC" : "", limit);
+            (void)snprintf(by_table, sizeof by_table, "%s", sqltest_run(t, t->s, sql));
+            (void)snprintf(sql, sizeof sql,
+                           "SELECT string_agg(c, ',') FROM (SELECT c FROM w WHERE a = 1 ORDER BY "
+                           "b%s LIMIT %d) x",
+                           reverse ? " DESC" : "", limit);
+            assert_string_equal(sqltest_run(t, t->s, sql), by_table);
+        }
+    }
+    expect(t, "BEGIN", "BEGIN");
+    expect(t, "UPDATE w SET c = 'own' WHERE a = 1 AND b < 100", "UPDATE 29");
+    expect(t, "DELETE FROM w WHERE a = 1 AND b >= 100 AND b < 990", "DELETE 266");
+    expect_rows(t, "SELECT count(*), count(nullif(c, 'own')) FROM w WHERE a = 1", "34|5");
+    expect_rows(t, "SELECT min(c), max(c), count(*) FROM w WHERE a = 1 AND b < 100", "own|own|29");
+    expect(t, "ROLLBACK", "ROLLBACK");
+    expect_rows(t, "SELECT count(c) FROM w WHERE a = 1", "300");
+}
+
+static void keys_in_a_list_are_found_once_each(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, u int UNIQUE, c text)", "CREATE TABLE");
+    expect(t, "INSERT INTO w SELECT g * 2, g * 3, 'c' || g FROM generate_series(1, 200) g",
+           "INSERT 0 200");
+    expect_rows(t, "SELECT c FROM w WHERE k IN (8, 3, 2, 8, 400, 6, 401, 4) ORDER BY k",
+                "c1\nc2\nc3\nc4\nc200");
+    expect_rows(t, "SELECT c FROM w WHERE k IN (8, 3, 2, 8, 400, 6, 401, 4) ORDER BY k DESC",
+                "c200\nc4\nc3\nc2\nc1");
+    expect_rows(t, "SELECT c FROM w WHERE u IN (9, 600, 10, 3, 9, 6) ORDER BY u DESC",
+                "c200\nc3\nc2\nc1");
+    expect_rows(t, "SELECT k FROM w WHERE u IN (9, 600, 10, 3, 9, 6) AND c <> 'c2' ORDER BY u",
+                "2\n6\n400");
+    expect_rows(t, "SELECT c FROM w WHERE k = 7", "");
+    expect(t, "BEGIN", "BEGIN");
+    expect(t, "DELETE FROM w WHERE k IN (2, 4, 5)", "DELETE 2");
+    expect(t, "INSERT INTO w VALUES (5, 1000, 'own')", "INSERT 0 1");
+    expect_rows(t, "SELECT c FROM w WHERE k IN (2, 4, 5, 6) ORDER BY k", "own\nc3");
+    expect_rows(t, "SELECT c FROM w WHERE u IN (3, 6, 9, 1000) ORDER BY u", "c3\nown");
+    expect(t, "ROLLBACK", "ROLLBACK");
+}
+
 int main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
@@ -178,6 +241,8 @@ int main(void)
         CASE(index_unique_with_duplicates_is_taken_out_again),
         CASE(index_of_an_added_constraint_is_kept),
         CASE(index_follows_every_write),
+        CASE(index_rows_come_in_its_order),
+        CASE(keys_in_a_list_are_found_once_each),
         CASE(index_made_under_writes_misses_nothing),
     };
 
