@@ -248,6 +248,7 @@ static void fail_all(struct group *g)
     while ((c = command_pop(&g->flight)) != NULL)
         c->done(c, ST_UNKNOWN);
     g->done_wake_mono = 0;
+    g->wait_slot = 0;
 }
 
 static void tell_lost(struct group *g, const char *why)

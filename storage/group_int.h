@@ -82,6 +82,8 @@ struct group {
     struct command_list flight;  /* proposed, `done` not yet run */
     struct command_list settled; /* done(ST_OK), not yet applied here */
     int64_t done_wake_mono;      /* when time may be up for the first of flight; 0 none */
+    slot_no wait_slot;           /* last slot that was chosen before its time had passed ... */
+    int64_t wait_mono;           /* ... and since when it has waited */
     size_t usual;                /* commands that slots lately carried, the largest of them */
     int64_t gather_mono;         /* until then more commands are waited for; 0: nothing waits */
     int64_t apply_wake_mono;     /* apply failed for now: try again then; 0 no */

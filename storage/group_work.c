@@ -82,11 +82,12 @@ static void propose(struct group *g)
 
 /* Acknowledging. */
 
-static void finish(struct group *g, struct command *c)
+static void finish(struct group *g, struct command *c, int64_t mono)
 {
     bool applied = tablet_applied(g->tablet) >= c->slot;
 
     metric_add(g->store->m.commands_done, 1);
+    hist_add(g->store->m.commit_wait_ns, c->slot == g->wait_slot ? mono - g->wait_mono : 0);
     if (c->applied == NULL) {
         c->done(c, ST_OK);
         return;
@@ -112,11 +113,15 @@ static void acknowledge(struct group *g)
         int64_t left = c->ts - agreed;
 
         if (left >= 0) {
+            if (g->wait_slot != c->slot) {
+                g->wait_slot = c->slot;
+                g->wait_mono = mono;
+            }
             g->done_wake_mono = mono + left + left / 4000 + 1;
             return;
         }
         (void)command_pop(&g->flight);
-        finish(g, c);
+        finish(g, c, mono);
     }
 }
 

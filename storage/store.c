@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "storage/clocks.h"
 #include "storage/engine_mem.h"
 #include "storage/group_int.h"
 #include "storage/store_int.h"
@@ -54,6 +55,15 @@ static void make_metrics(struct store *s)
     COUNTER(checkpoints, "checkpoints_total", "Completed checkpoints.");
     COUNTER(checkpoint_ns, "checkpoint_ns_total", "Wall time of checkpoints.");
     COUNTER(versions_collected, "versions_collected_total", "Old row versions removed.");
+    m->clock_bound_ns = metrics_gauge(r, "meridian_clock_bound_ns",
+                                      "Half width of this node's time interval; -1: void.");
+    m->clock_age_ns =
+        metrics_gauge(r, "meridian_clock_age_ns", "Since the source of time last reported.");
+    m->clock_distrusted = metrics_gauge(r, "meridian_clock_distrusted",
+                                        "1 while the clocks of other nodes contradict this one.");
+    m->commit_wait_ns = metrics_hist(
+        r, "meridian_commit_wait_ns",
+        "From the moment a command was chosen until its time had passed on a majority of clocks.");
     COUNTER(clock_contradictions, "clock_contradictions_total",
             "Messages whose sender's clock is ahead of what this node thinks possible.");
 #undef COUNTER
@@ -179,6 +189,11 @@ struct engine *store_engine(struct store *s)
     return s->engine;
 }
 
+size_t store_clocks(struct store *s, struct store_clock *out, size_t max)
+{
+    return clocks_describe(worker_clocks(s->worker), out, max);
+}
+
 bool store_read_only(struct store *s)
 {
     return atomic_load_explicit(&s->full, memory_order_relaxed) != 0;
@@ -191,11 +206,18 @@ enum status store_checkpoint(struct store *s, struct err *err)
 
 /* For the threads of the store. */
 
+struct tt_interval store_now_unjudged(const struct store *s, int64_t *out_mono_ns)
+{
+    return s->o.hand != NULL ? s->o.hand->now(s->o.hand->arg, out_mono_ns)
+                             : tt_now_unjudged(s->o.tt, out_mono_ns);
+}
+
 struct tt_interval store_now(const struct store *s, int64_t *out_mono_ns)
 {
-    struct tt_interval now = s->o.hand != NULL ? s->o.hand->now(s->o.hand->arg, out_mono_ns)
-                                               : tt_now_mono(s->o.tt, out_mono_ns);
+    struct tt_interval now = store_now_unjudged(s, out_mono_ns);
 
+    if (atomic_load_explicit(&s->distrusted, memory_order_relaxed))
+        return TT_VOID;
     if (!tt_is_void(now) && now.latest - now.earliest > 2 * s->o.bound_cap_ns)
         return TT_VOID;
     return now;

@@ -18,6 +18,7 @@
 #include "storage/engine.h"
 #include "storage/group.h"
 #include "timesvc/tt.h"
+#include "timesvc/tt_suspect.h"
 
 struct store;
 struct store_hand;
@@ -64,6 +65,13 @@ void store_close(struct store *s);
 struct group *store_group(struct store *s,
                           group_id group); /* NULL if unknown; group 1 exists always */
 struct engine *store_engine(struct store *s);
+/* What the nodes say of their clocks, this one first; the others' as they told it last. Any thread. */
+struct store_clock {
+    node_id node;
+    int64_t heard_ns; /* how long ago it told; 0 this node; -1 never: then the rest says nothing */
+    struct tt_clock_report report;
+};
+size_t store_clocks(struct store *s, struct store_clock *out, size_t max);
 bool store_read_only(struct store *s); /* the disk is full: writes are refused with 53100 */
 enum status store_checkpoint(struct store *s, struct err *err) MRD_CHECKED; /* now; blocks */
 

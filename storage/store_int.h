@@ -22,7 +22,8 @@ struct store_metrics {
     struct metric *slots_proposed, *commands_proposed, *commands_done, *queue_length;
     struct metric *slots_applied, *commands_applied, *writes_applied, *duplicates, *apply_ns;
     struct metric *checkpoints, *checkpoint_ns, *versions_collected, *read_only;
-    struct metric *clock_contradictions;
+    struct metric *clock_contradictions, *clock_bound_ns, *clock_age_ns, *clock_distrusted;
+    struct hist *commit_wait_ns;
 };
 
 enum store_phase { STORE_OPENED, STORE_RUNNING, STORE_STOPPED };
@@ -44,10 +45,13 @@ struct store {
     struct upkeep *upkeep;       /* owned */
     atomic_uint full;            /* enum store_full */
     atomic_bool failed;
+    atomic_bool distrusted; /* the clocks of the others contradict this node's */
 };
 
-/* The node's interval, void if it is wider than the cap allows, and the monotonic time it was read at. */
+/* The node's interval, void if it is wider than the cap allows or distrusted, and the monotonic time it was read at. */
 struct tt_interval store_now(const struct store *s, int64_t *out_mono_ns);
+/* The same as the source says it, whatever we think of it: for judging clocks. */
+struct tt_interval store_now_unjudged(const struct store *s, int64_t *out_mono_ns);
 /* The node's monotonic clock: every timer of the store. */
 int64_t store_mono(const struct store *s);
 /* Calls on_fatal, the first time. Every thread of the store ends soon. */

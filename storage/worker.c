@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "storage/clocks.h"
 #include "storage/group_int.h"
 #include "storage/store_int.h"
 
@@ -13,6 +14,7 @@ enum {
     BUNDLE_VERSION = 1,
     ITEM_PAXOS = 1, /* an item: u8 kind, u32 length, encoded message */
     ITEM_SUPPORT = 2,
+    ITEM_CLOCK = 3,
     BUNDLE_MAX = 8 * 1024 * 1024, /* sent before it grows beyond; a larger message goes alone */
     INBOX_MAX = 64 * 1024 * 1024, /* more is dropped: consensus repairs */
     CPU_EVERY_NS = 20 * NS_PER_MS,
@@ -27,6 +29,8 @@ struct arrival {
     node_id from;
     uint32_t len;
     int64_t mono_ns;
+    struct tt_interval theirs; /* the frame's; may be void */
+    struct tt_interval at;     /* ours then, as the source said */
 };
 
 struct outbox {
@@ -37,6 +41,7 @@ struct outbox {
 struct worker {
     struct store *store;     /* borrowed */
     struct support *support; /* owned */
+    struct clocks *clocks;   /* owned */
     struct waker waker;
     pthread_t thread;
     bool started;
@@ -90,6 +95,7 @@ struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voter
     w->support = support_new(&opts, now, mono);
     support_want(w->support, false);
     w->support_wake_mono = mono;
+    w->clocks = clocks_new(s, peers, opts.n_peers);
     return w;
 }
 
@@ -101,6 +107,11 @@ struct waker *worker_waker(struct worker *w)
 struct support *worker_support(struct worker *w)
 {
     return w->support;
+}
+
+struct clocks *worker_clocks(struct worker *w)
+{
+    return w->clocks;
 }
 
 struct log_batch *worker_batch(struct worker *w)
@@ -178,6 +189,23 @@ static void send_support(struct worker *w, const struct support_send *send)
     metric_add(w->store->m.messages_out, 1);
 }
 
+static void send_clocks(struct worker *w)
+{
+    node_id to;
+
+    while ((to = clocks_next_due(w->clocks)) != 0) {
+        struct buf *b = begin_item(w, to, RPC_CONSENSUS, ITEM_CLOCK, 4096);
+        size_t at;
+
+        if (b == NULL)
+            continue;
+        at = b->len;
+        clocks_put_report(w->clocks, to, b);
+        end_item(b, at);
+        metric_add(w->store->m.messages_out, 1);
+    }
+}
+
 /* Messages first: their way is longer than that of our own write. */
 static void flush(struct worker *w)
 {
@@ -193,11 +221,16 @@ static void flush(struct worker *w)
 void worker_deliver(void *arg, const struct rpc_msg *msg)
 {
     struct worker *w = arg;
-    struct arrival a = {msg->from, (uint32_t)msg->payload.len, msg->received_mono_ns};
+    struct arrival a = {msg->from, (uint32_t)msg->payload.len, msg->received_mono_ns, TT_VOID,
+                        TT_VOID};
     bool wake = false;
+    int64_t mono;
 
     if (msg->type != RPC_BUNDLE || msg->wants_reply)
         return;
+    a.at = store_now_unjudged(w->store, &mono);
+    if (msg->has_time)
+        a.theirs = (struct tt_interval){msg->earliest, msg->latest};
     pthread_mutex_lock(&w->mu);
     if (w->inbox.len + sizeof a + msg->payload.len > INBOX_MAX) {
         metric_add(w->store->m.worker_drops, 1);
@@ -226,16 +259,6 @@ static void step_support(struct worker *w, struct support_in *in)
     }
 }
 
-/* Time that is ahead of what we think possible proves that somebody's clock broke its bound. */
-static void check_clock(struct worker *w, struct tt_interval theirs)
-{
-    int64_t mono;
-    struct tt_interval ours = store_now(w->store, &mono);
-
-    if (!tt_is_void(theirs) && !tt_is_void(ours) && theirs.earliest > ours.latest)
-        metric_add(w->store->m.clock_contradictions, 1);
-}
-
 static bool on_paxos_item(struct worker *w, const struct arrival *a, struct rd *r)
 {
     struct paxos_msg m;
@@ -245,7 +268,6 @@ static bool on_paxos_item(struct worker *w, const struct arrival *a, struct rd *
     if (m.from != a->from || m.to != w->store->o.node)
         return false;
     m.mono_ns = a->mono_ns;
-    check_clock(w, m.time);
     for (size_t i = 0; i < w->store->n_groups; i++)
         if (w->store->groups[i]->number == m.group)
             group_on_message(w->store->groups[i], &m);
@@ -282,6 +304,8 @@ static bool on_bundle(struct worker *w, const struct arrival *a, struct bytes pa
             good = on_paxos_item(w, a, &item);
         else if (kind == ITEM_SUPPORT)
             good = on_support_item(w, a, &item);
+        else if (kind == ITEM_CLOCK)
+            good = clocks_on_report(w->clocks, a->from, a->at, a->mono_ns, &item);
         if (!good)
             return false;
     }
@@ -303,6 +327,7 @@ static void take_inbox(struct worker *w)
 
         memcpy(&a, w->reading.ptr + at, sizeof a);
         at += sizeof a;
+        clocks_heard(w->clocks, a.from, a.theirs, a.at, a.mono_ns);
         if (!on_bundle(w, &a, bytes_of(w->reading.ptr + at, a.len)))
             log_event(w->store->o.log, LOG_WARN, "store.malformed", "from=%u bytes=%u", a.from,
                       a.len);
@@ -351,6 +376,8 @@ static void tick(struct worker *w)
         step_support(w, &in);
         moved = true;
     }
+    clocks_tick(w->clocks);
+    moved |= clocks_changed(w->clocks);
     w->support_moved = false;
     for (size_t i = 0; i < w->store->n_groups; i++)
         group_tick(w->store->groups[i], moved);
@@ -376,8 +403,11 @@ bool worker_round(struct worker *w, int64_t *out_wake_mono)
     tick(w);
     for (size_t i = 0; i < w->store->n_groups; i++)
         group_output(w->store->groups[i]);
+    send_clocks(w);
     flush(w);
     wake = w->support_wake_mono;
+    if (clocks_wake_mono(w->clocks) < wake)
+        wake = clocks_wake_mono(w->clocks);
     for (size_t i = 0; i < w->store->n_groups; i++) {
         int64_t group_wake = group_work(w->store->groups[i]);
 
@@ -467,6 +497,7 @@ void worker_free(struct worker *w)
         return;
     ASSERT(!w->started);
     support_free(w->support);
+    clocks_free(w->clocks);
     log_batch_fini(&w->batch);
     buf_fini(&w->inbox);
     buf_fini(&w->reading);

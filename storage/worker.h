@@ -13,6 +13,7 @@
 #include "storage/logwriter.h"
 #include "storage/paxos/paxos.h"
 
+struct clocks;
 struct worker;
 struct store;
 
@@ -20,6 +21,7 @@ struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voter
                           bool store_is_new);
 struct waker *worker_waker(struct worker *w);
 struct support *worker_support(struct worker *w);
+struct clocks *worker_clocks(struct worker *w);
 void worker_start(struct worker *w);
 /* Clean: groups give up their leases, for as long as that takes but not beyond the lease. */
 void worker_stop(struct worker *w);

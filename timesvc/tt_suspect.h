@@ -29,7 +29,7 @@
 enum {
     TT_SUSPECT_PEERS_MAX = 64,
     TT_SUSPECT_AGREE = 3, /* reports in a row that agree end a contradiction */
-    TT_SUSPECT_REPORT_MS = 500,
+    TT_SUSPECT_REPORT_MS = 750,
     TT_SUSPECT_HURRY_MS = 200,  /* while anything is contradicted */
     TT_SUSPECT_MEMORY_MS = 3000 /* what was heard longer ago says nothing */
 };
@@ -59,7 +59,7 @@ struct tt_clock_report {
     struct tt_interval echo_at;
     bool distrusted;
     char source[48];
-    char why[96];
+    char why[128];
     int64_t bound_ns, age_ns; /* as struct tt_report */
     size_t n_pairs;
     struct tt_pair pairs[TT_SUSPECT_PEERS_MAX];
