@@ -240,7 +240,7 @@ static enum status take_chunk(struct snapshot_install *in, const struct snapshot
 {
     struct snapshot_sum sum = in->sum;
     struct engine_txn *x = NULL;
-    struct bytes last;
+    struct bytes last = {0};
     enum status st;
 
     TRY(engine_begin(in->tablet->engine, &x, err));
