@@ -1,6 +1,8 @@
 #include "storage/paxos/support.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -364,6 +366,40 @@ bool support_received(const struct support *s, node_id peer, uint64_t *out_epoch
     *out_until = p->got_until;
     return true;
 }
+
+#ifdef MRD_MUTANTS
+struct support *support_clone(const struct support *s)
+{
+    struct support *c = xmalloc(sizeof *c); /* what lies behind n_peers is never looked at */
+
+    memcpy(c, s, offsetof(struct support, peers));
+    memcpy(c->peers, s->peers, s->n_peers * sizeof s->peers[0]);
+    c->n_peers = s->n_peers;
+    c->n_epochs = s->n_epochs;
+    c->n_nonces = s->n_nonces;
+    c->wanted = s->wanted;
+    c->quiet_until = s->quiet_until;
+    c->synced_ever = s->synced_ever;
+    c->synced_mono = s->synced_mono;
+    c->self_until = s->self_until;
+    c->n_send = 0;
+    return c;
+}
+
+void support_memory(const struct support *s, void (*take)(void *arg, const void *ptr, size_t len),
+                    void *arg)
+{
+    uint64_t words[] = {s->n_epochs,
+                        s->n_nonces,
+                        (uint64_t)s->quiet_until,
+                        s->synced_ever,
+                        (uint64_t)s->synced_mono,
+                        (uint64_t)s->self_until};
+
+    take(arg, words, sizeof words);
+    take(arg, s->peers, s->n_peers * sizeof s->peers[0]);
+}
+#endif
 
 void support_msg_encode(struct buf *out, const struct support_msg *m)
 {

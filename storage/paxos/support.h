@@ -101,6 +101,13 @@ tstamp support_lapses_at(const struct support *s, node_id peer, uint64_t epoch);
 bool support_received(const struct support *s, node_id peer, uint64_t *out_epoch,
                       tstamp *out_until);
 
+#ifdef MRD_MUTANTS
+/* For the search of small worlds (tests/sim): an equal object, and all that it remembers. */
+struct support *support_clone(const struct support *s);
+void support_memory(const struct support *s, void (*take)(void *arg, const void *ptr, size_t len),
+                    void *arg);
+#endif
+
 void support_msg_encode(struct buf *out, const struct support_msg *m);
 bool support_msg_decode(struct rd *r, struct support_msg *m); /* false: malformed */
 

@@ -9,12 +9,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "exhaust.h"
 #include "sim.h"
 
 struct args {
     uint64_t from, to;
     struct sim_options o;
-    bool until_failure, mutants;
+    bool until_failure, mutants, exhaust;
+    uint64_t cut;       /* of the depth of an exhaustive search */
     uint64_t survivors; /* mutants that may survive: a ratchet */
 };
 
@@ -22,6 +24,7 @@ static void usage(void)
 {
     fputs("usage: meridian-sim [--seed N | --seeds A..B] [--nodes 3|5] [--trace] [--mutant NAME]\n"
           "                    [--until-failure] [--mutants [--survivors N]]\n"
+          "       meridian-sim --exhaust [--cut DEPTH] [--mutant NAME]\n"
           "  --until-failure  go on from the first seed until one fails\n"
           "  --mutants        find every planted bug within the seeds; fails if one survives\n",
           stderr);
@@ -197,6 +200,8 @@ static bool parse(int argc, char **argv, struct args *a)
             a->o.trace = true;
         } else if (strcmp(arg, "--until-failure") == 0) {
             a->until_failure = true;
+        } else if (strcmp(arg, "--exhaust") == 0) {
+            a->exhaust = true;
         } else if (strcmp(arg, "--mutants") == 0) {
             a->mutants = true;
         } else if (value == NULL) {
@@ -213,6 +218,9 @@ static bool parse(int argc, char **argv, struct args *a)
         } else if (strcmp(arg, "--survivors") == 0) {
             i++;
             a->survivors = strtoull(value, NULL, 10);
+        } else if (strcmp(arg, "--cut") == 0) {
+            i++;
+            a->cut = strtoull(value, NULL, 10);
         } else if (strcmp(arg, "--mutant") == 0) {
             i++;
             if (!parse_mutant(value, a))
@@ -233,5 +241,7 @@ int main(int argc, char **argv)
         usage();
         return 2;
     }
+    if (a.exhaust)
+        return exhaust_run((unsigned)a.cut, a.o.mutant);
     return a.mutants ? run_mutants(&a) : run_seeds(&a);
 }
