@@ -51,6 +51,7 @@ void paxos_free(struct paxos *p)
     plog_fini(&p->log);
     arena_fini(&p->mem);
     free(p->configs);
+    free(p->peers);
     free(p->pending);
     free(p->send);
     free(p);
@@ -221,7 +222,11 @@ static void on_message(struct paxos *p, const struct paxos_msg *m)
         px_on_release(p, m);
         break;
     case PAXOS_QUERY:
+        px_on_query(p, m);
+        break;
     case PAXOS_TELL:
+        if (peer != NULL)
+            px_on_tell(p, peer, m);
         break;
     }
 }
@@ -279,6 +284,8 @@ static void on_release_wanted(struct paxos *p, tstamp used)
         return;
     p->stopping = true;
     p->stop_used = used;
+    p->handing = false;
+    p->hand_to = 0;
     if (p->role != PAXOS_LEADER && p->role != PAXOS_FOLLOWER)
         px_step_down(p, "stopping", 0);
 }
@@ -295,6 +302,7 @@ static void begin_step(struct paxos *p, const struct paxos_in *in)
     p->step_write = 0;
     p->cut_from = 0;
     p->append_from = 0;
+    p->verdict = PAXOS_NO_VERDICT;
     p->wrote_hard = p->won = p->lost = p->load_out = p->moved_head = false;
     plog_evict(&p->log, (p->chosen < p->durable ? p->chosen : p->durable) + 1, p->o.cache_bytes);
 }
@@ -325,6 +333,19 @@ static void dispatch(struct paxos *p, const struct paxos_in *in)
     case PAXOS_IN_TRUNCATE:
         px_truncate(p, in->slot);
         break;
+    case PAXOS_IN_CHECKPOINTED:
+        if (in->slot > p->checkpointed)
+            p->checkpointed = in->slot;
+        break;
+    case PAXOS_IN_RECONFIGURE:
+        px_on_reconfigure(p, in->config);
+        break;
+    case PAXOS_IN_TRANSFER:
+        px_on_transfer(p, in);
+        break;
+    case PAXOS_IN_CONFIRM:
+        px_on_confirm(p, in->confirm);
+        break;
     case PAXOS_IN_INSTALLED:
         px_on_installed(p, in);
         break;
@@ -347,6 +368,7 @@ static int64_t wake_at(struct paxos *p)
         wake = px_lead_wake(p);
         break;
     }
+    wake = px_confirm_wake(p, wake);
     return wake < p->mono + WAKE_MIN_NS ? p->mono + WAKE_MIN_NS : wake;
 }
 
@@ -388,7 +410,7 @@ static void list_snapshots(struct paxos *p, struct paxos_out *out)
     node_id *nodes = NULL;
 
     for (size_t i = 0; px_leads(p) && i < p->n_peers; i++) {
-        if (!p->peers[i].wants_snapshot)
+        if (!p->peers[i].wants_snapshot || p->peers[i].left != 0)
             continue;
         if (nodes == NULL)
             nodes = arena_alloc(&p->mem, p->n_peers * sizeof *nodes);
@@ -410,6 +432,16 @@ static void finish_step(struct paxos *p, struct paxos_out *out)
         p->chosen < p->durable || MUTATED(&p->o, apply_before_durable) ? p->chosen : p->durable;
     out->apply = least(out->apply, px_config_apply_limit(p));
     out->first = p->log.first;
+    out->kept_all = p->kept_all;
+    out->verdict = p->verdict;
+    out->config = px_config(p);
+    out->config_slot = px_config_slot(p);
+    out->removed = p->hard.config.n > 0 && paxos_config_find(&p->hard.config, p->o.self) == NULL &&
+                   paxos_config_find(px_config(p), p->o.self) == NULL;
+    out->yield_to = leads ? p->yield_to : 0;
+    out->confirmed.number = p->confirmed;
+    out->confirmed.chosen = p->confirmed_chosen;
+    out->confirmed.bound = p->confirmed_bound;
     out->everywhere = p->everywhere;
     if (p->load_out) {
         out->load.node = p->load_node;
@@ -440,6 +472,7 @@ void paxos_step(struct paxos *p, const struct paxos_in *in, struct paxos_out *ou
         px_campaign(p);
     if (px_leads(p))
         px_lead(p);
+    px_confirm_step(p);
     finish_step(p, out);
     px_check(p, out);
 }

@@ -148,6 +148,7 @@ struct paxos_options {
     int64_t election_min_ns, election_max_ns;
     int64_t heartbeat_ns;         /* empty accepts when there is nothing else to send */
     int64_t resend_ns;            /* repeat what was not answered */
+    size_t flight_bytes;          /* entries on their way to one peer, about; 0: 8 MiB */
     int64_t contradiction_cap_ns; /* 0 */
     int64_t
         lease_cap_ns; /* a lease ends no later than this after the time that a majority of clocks
@@ -184,6 +185,15 @@ enum paxos_in_kind {
                           `used` has surely passed; out.released says when. It never campaigns again */
     PAXOS_IN_TRUNCATE, /* slot: the log may begin behind it. out.head says where it begins (perhaps earlier, or
                           no head: nothing changes); rows go once that write is durable */
+    PAXOS_IN_CHECKPOINTED, /* slot: completed checkpoints of this replica's data hold everything up to here */
+    PAXOS_IN_RECONFIGURE, /* config: whom the group is to have. out.verdict answers at once; the rest is seen in
+                          out.config. More than one voter changing goes through a joint configuration, which the leader
+                          leaves by itself. A voter must be a learner that has caught up before it is made one */
+    PAXOS_IN_TRANSFER, /* transfer: assign nothing more, have payload (if any) chosen as the last entry, release
+                          the voters once `used` has surely passed, and let `to` campaign at once (0: whoever likes). The
+                          shell has shut its term: what it queued is surely not chosen. out.verdict answers */
+    PAXOS_IN_CONFIRM, /* confirm: a number of the shell's. How far is what is chosen? out.confirmed answers, in a
+                          later step; lost questions are asked again, a new number replaces the one before */
     PAXOS_IN_INSTALLED /* installed: the data is a snapshot at this slot, durably (no data on a witness). The log
                           begins behind it: what it held up to there is covered, and a suffix that does not follow from there
                           was never chosen. Never on a leader (it steps down), no harm if the log is ahead of it */
@@ -210,9 +220,25 @@ struct paxos_in {
             slot_no config_slot;  /* the configuration in force there, and where it stands */
             const struct paxos_config *config;
         } installed;
+        const struct paxos_config *config;
+        struct {
+            node_id to;
+            tstamp used; /* as below */
+            struct bytes payload;
+        } transfer;
+        uint64_t confirm;
         tstamp
             used; /* highest timestamp that was assigned or promised; 0 unknown: the end of the lease */
     };
+};
+
+enum paxos_verdict {
+    PAXOS_NO_VERDICT,
+    PAXOS_TAKEN,
+    PAXOS_NOT_LEADER,
+    PAXOS_BUSY, /* with another change or transfer, or the lease must reach further first: again soon */
+    PAXOS_BEHIND, /* who is to vote, or to lead, has not caught up, or too many voters do not answer */
+    PAXOS_FLAWED /* not a configuration for this group; or not one that may lead */
 };
 
 struct paxos_send {
@@ -252,6 +278,22 @@ struct paxos_out {
     size_t n_snapshot;
 
     slot_no first; /* of the stored log */
+    slot_no
+        kept_all; /* every voter with data has checkpointed up to here, as far as is known: a witness keeps the
+                         rest, whatever TRUNCATE says */
+
+    enum paxos_verdict verdict;        /* RECONFIGURE, TRANSFER: of this step's */
+    const struct paxos_config *config; /* in force */
+    slot_no config_slot;               /* that carries it; chosen once <= chosen */
+    bool removed;                      /* this replica is in no chosen configuration any more */
+    /* Leader: it should hand over to this node: a preferred one has caught up, or this one is to have no vote. The
+     * shell does so when it likes (TRANSFER). 0: no */
+    node_id yield_to;
+    struct {
+        uint64_t number; /* of the question that was answered last; 0 none */
+        slot_no chosen;  /* that much was chosen, as a quorum knows */
+        slot_no bound;   /* and nothing above was when the question was asked */
+    } confirmed;
 
     enum paxos_role role;
     struct ballot ballot; /* promised; own while it leads */
@@ -273,6 +315,18 @@ struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_sta
                         int64_t mono_ns);
 void paxos_free(struct paxos *p);
 void paxos_step(struct paxos *p, const struct paxos_in *in, struct paxos_out *out);
+
+/* The other members, for people and for planning; n <= PAXOS_MEMBERS_MAX. On a leader, how far each is. */
+struct paxos_peer_view {
+    node_id node;
+    enum paxos_part part, old_part;
+    bool witness, answers, wants_snapshot;
+    slot_no match; /* its log is durable and equal up to here */
+    slot_no kept;  /* its checkpoints hold that */
+};
+size_t paxos_peers(const struct paxos *p, struct paxos_peer_view *out, size_t max);
+/* What TRANSFER to this node would answer now. */
+enum paxos_verdict paxos_may_transfer(const struct paxos *p, node_id to);
 
 /* What a slot gives to apply, if it is in memory; ptr NULL otherwise. A configuration gives nothing: length 0. */
 struct bytes paxos_payload(const struct paxos *p, slot_no slot);

@@ -8,6 +8,7 @@
 #include "storage/paxos/paxos_int.h"
 
 enum {
+    FLIGHT_BYTES = 8 * 1024 * 1024,
     GIVEUP_ELECTIONS = 4
 }; /* election times without progress after which a recovering leader gives up */
 
@@ -120,6 +121,15 @@ const struct paxos_entry *px_entries(struct paxos *p, slot_no from, slot_no to, 
     return entries;
 }
 
+void px_append_config(struct paxos *p, const struct paxos_config *c)
+{
+    struct buf b = {0};
+
+    paxos_config_encode(&b, c);
+    append_entry(p, p->ballot, PAXOS_ENTRY_CONFIG, buf_bytes(&b));
+    buf_fini(&b);
+}
+
 void px_lead_entry(struct paxos *p)
 {
     append_entry(p, p->ballot, PAXOS_ENTRY_COMMANDS, bytes_of(NULL, 0));
@@ -142,6 +152,7 @@ void px_lead_peer(struct paxos *p, struct peer *peer, slot_no last)
     peer->heard_mono = p->mono;
     peer->clock = CLOCK_UNKNOWN;
     peer->earliest = 0;
+    peer->told = 0;
 }
 
 void px_lead_begin(struct paxos *p)
@@ -155,13 +166,18 @@ void px_lead_begin(struct paxos *p)
     p->raise = (struct ballot){0, 0};
     px_lead_entry(p);
     p->lead_first = p->own_first;
+    p->change.n = 0;
+    p->told_before = 0; /* whoever led before is surely over once this leader has a lease */
+    p->handing = false;
+    p->hand_to = p->yield_to = 0;
     for (size_t i = 0; i < p->n_peers; i++)
         px_lead_peer(p, &p->peers[i], last);
 }
 
 bool px_room(const struct paxos *p)
 {
-    return p->role == PAXOS_LEADER && !p->stopping && !px_raising(p) && px_lease_holds(p) &&
+    return p->role == PAXOS_LEADER && !p->stopping && !p->handing && !px_raising(p) &&
+           !px_change_waits(p) && px_lease_holds(p) &&
            p->log.last - p->chosen < PAXOS_IN_FLIGHT_MAX;
 }
 
@@ -169,7 +185,7 @@ void px_propose(struct paxos *p, struct bytes payload)
 {
     /* The lease may have run out since out.room was said: whoever assigned the timestamps checked them
      * against lease_end, so the entry itself does no harm. */
-    ASSERT(p->role == PAXOS_LEADER && !p->stopping && !px_raising(p));
+    ASSERT(p->role == PAXOS_LEADER && !p->stopping && !p->handing && !px_raising(p));
     ASSERT(p->log.last - p->chosen < PAXOS_IN_FLIGHT_MAX); /* P8 */
     append_entry(p, p->ballot, PAXOS_ENTRY_COMMANDS, payload);
 }
@@ -188,15 +204,32 @@ void px_send_accept(struct paxos *p, struct peer *peer, const struct paxos_entry
                                .prev_slot = prev,
                                .prev_ballot = plog_ballot(&p->log, prev),
                                .chosen = p->chosen,
+                               .kept = p->kept_all,
                                .entries = entries,
                                .n_entries = n},
             0);
     peer->sent_mono = p->mono;
+    peer->told = p->chosen;
     if (n > 0) {
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < n; i++)
+            bytes += entries[i].payload.len;
         ASSERT(peer->n_flight < FLIGHT_MAX);
         peer->next += n;
+        peer->flight_bytes[peer->n_flight] = bytes;
         peer->flight[peer->n_flight++] = peer->next - 1;
     }
+}
+
+/* A peer gets no more than it takes: so many messages, and so many bytes. */
+static bool flight_full(const struct paxos *p, const struct peer *peer)
+{
+    size_t bytes = 0, max = p->o.flight_bytes != 0 ? p->o.flight_bytes : FLIGHT_BYTES;
+
+    for (size_t i = 0; i < peer->n_flight; i++)
+        bytes += peer->flight_bytes[i];
+    return peer->n_flight == FLIGHT_MAX || bytes >= max;
 }
 
 static int64_t heartbeat_ns(const struct paxos *p)
@@ -213,7 +246,7 @@ static void replicate(struct paxos *p, struct peer *peer)
         peer->next = peer->match != 0 ? peer->match + 1 : peer->flight[0];
         px_send_accept(p, peer, NULL, 0);
     }
-    while (!peer->probing && !peer->wants_snapshot && peer->n_flight < FLIGHT_MAX &&
+    while (!peer->probing && !peer->wants_snapshot && !flight_full(p, peer) &&
            peer->next <= p->log.last && peer->next >= p->log.first) {
         size_t n;
         const struct paxos_entry *entries = px_entries(p, peer->next, p->log.last, &n);
@@ -242,8 +275,9 @@ static slot_no quorum_match(const struct paxos *p)
 static void count_chosen(struct paxos *p)
 {
     slot_no slot;
-    slot_no all = p->log.last;
+    slot_no all = p->log.last, kept = p->chosen;
 
+    p->self->kept = p->checkpointed;
     p->self->match = MUTATED(&p->o, ack_before_sync) ? p->log.last : p->durable;
     slot = quorum_match(p);
     /* P7: an older entry counts only once one of the own ballot behind it does. */
@@ -252,9 +286,16 @@ static void count_chosen(struct paxos *p)
                MUTATED(&p->o, older_entry_counts)); /* P7 */
         p->chosen = slot;
     }
-    for (size_t i = 0; i < p->n_peers; i++)
-        if (px_votes(&p->peers[i]) && p->peers[i].match < all)
-            all = p->peers[i].match;
+    for (size_t i = 0; i < p->n_peers; i++) {
+        const struct peer *peer = &p->peers[i];
+
+        if (px_votes(peer) && peer->match < all)
+            all = peer->match;
+        if (px_votes(peer) && !peer->witness && peer->kept < kept)
+            kept = peer->kept;
+    }
+    if (kept > p->kept_all)
+        p->kept_all = kept;
     if (all > p->chosen)
         all = p->chosen;
     if (all > p->everywhere)
@@ -264,6 +305,7 @@ static void count_chosen(struct paxos *p)
 static void begin_lease(struct paxos *p)
 {
     px_set_role(p, PAXOS_LEADER, "leads");
+    p->led_mono = p->mono;
     /* A quorum promised when all earlier leases had surely passed, so this is above every one of them. */
     p->lease_start = MUTATED(&p->o, lease_start_at_earliest) ? p->now.earliest : p->now.latest;
     ASSERT(p->lease_start > p->lease_max || MUTATED(&p->o, lease_start_at_earliest)); /* P9 */
@@ -283,13 +325,16 @@ static void watch_lease(struct paxos *p)
 
 static void watch_stop(struct paxos *p)
 {
-    if (!p->stopping || p->chosen < p->log.last)
+    if (!(p->stopping || p->handing) || p->chosen < p->log.last)
         return;
     if (MUTATED(&p->o, release_before_used_passed))
         p->lease_max = 1;
     if (p->stop_used != 0 && p->stop_used < p->lease_max)
         p->lease_max = p->stop_used; /* nothing above it was assigned or promised */
-    px_step_down(p, "stopping", 0);
+    if (p->stopping)
+        px_step_down(p, "stopping", 0);
+    else /* others go first */
+        px_step_down(p, "hands over", 2 * p->o.election_max_ns);
 }
 
 void px_lead(struct paxos *p)
@@ -315,6 +360,8 @@ void px_lead(struct paxos *p)
         watch_stop(p);
     if (p->role == PAXOS_LEADER && px_raising(p))
         px_raise_step(p);
+    if (p->role == PAXOS_LEADER)
+        px_change_step(p);
     for (size_t i = 0; px_leads(p) && !px_raising(p) && i < p->n_peers; i++)
         if (&p->peers[i] != p->self)
             replicate(p, &p->peers[i]);
@@ -377,11 +424,14 @@ static void answer_accept(struct paxos *p, const struct paxos_msg *m, enum paxos
     /* With a test build's bug the ballot may be an older one: then it must not bind. */
     uint64_t epoch = agrees && same_ballot(m->ballot, p->hard.promised) ? px_bind(p) : 0;
 
-    px_send(
-        p, m->from,
-        (struct paxos_msg){
-            .kind = kind, .ballot = m->ballot, .slot = slot, .chosen = p->chosen, .epoch = epoch},
-        px_after(p, kind == PAXOS_ACK ? slot : 0));
+    px_send(p, m->from,
+            (struct paxos_msg){.kind = kind,
+                               .ballot = m->ballot,
+                               .slot = slot,
+                               .chosen = p->chosen,
+                               .epoch = epoch,
+                               .kept = p->checkpointed},
+            px_after(p, kind == PAXOS_ACK ? slot : 0));
     if (!agrees) /* it counts for durability only */
         p->send[p->n_send - 1].msg.time = TT_VOID;
 }
@@ -414,6 +464,8 @@ void px_on_accept(struct paxos *p, const struct paxos_msg *m)
         p->chosen = known;
     if (m->slot > p->everywhere && m->slot <= p->chosen)
         p->everywhere = m->slot;
+    if (m->kept > p->kept_all)
+        p->kept_all = m->kept;
     answer_accept(p, m, PAXOS_ACK, matched);
 }
 
@@ -426,6 +478,8 @@ void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
         return;
     px_note_clock(p, peer, m);
     peer->heard_mono = p->mono;
+    if (m->kept > peer->kept)
+        peer->kept = m->kept;
     peer->probing = false;
     if (m->slot + 1 >= p->log.first)
         peer->wants_snapshot = false;
@@ -435,9 +489,12 @@ void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
     }
     if (peer->next <= peer->match)
         peer->next = peer->match + 1;
-    for (size_t i = 0; i < peer->n_flight; i++)
-        if (peer->flight[i] > peer->match)
-            peer->flight[kept++] = peer->flight[i];
+    for (size_t i = 0; i < peer->n_flight; i++) {
+        if (peer->flight[i] <= peer->match)
+            continue;
+        peer->flight_bytes[kept] = peer->flight_bytes[i];
+        peer->flight[kept++] = peer->flight[i];
+    }
     peer->n_flight = kept;
 }
 

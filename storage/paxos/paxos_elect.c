@@ -150,7 +150,11 @@ void px_step_down(struct paxos *p, const char *why, int64_t backoff_ns)
     if (p->hard.promised.node == p->o.self && !px_free(p))
         p->to_release = true;
     p->raise = (struct ballot){0, 0};
+    p->change.n = 0;
+    p->handing = p->called = false;
+    p->yield_to = 0;
     px_heard(p);
+    px_drop_gone(p);
 }
 
 bool px_lingers(const struct paxos *p)
@@ -160,7 +164,7 @@ bool px_lingers(const struct paxos *p)
 
 static void say_release(struct paxos *p)
 {
-    struct paxos_msg m = {.kind = PAXOS_RELEASE, .ballot = p->hard.promised};
+    struct paxos_msg m = {.kind = PAXOS_RELEASE, .ballot = p->hard.promised, .target = p->hand_to};
 
     for (size_t i = 0; i < p->n_peers; i++)
         if (&p->peers[i] != p->self)
@@ -182,6 +186,7 @@ static void release_voters(struct paxos *p)
     p->hard_seq = p->step_write;
     p->wrote_hard = true;
     p->to_release = false;
+    p->hand_to = 0;
 }
 
 static void begin_phase(struct paxos *p, enum phase phase)
@@ -241,6 +246,8 @@ void px_follow(struct paxos *p)
     p->campaign = false;
     if (eligible && p->mono >= p->eligible_mono)
         begin_ask(p);
+    else
+        p->called = false;
 }
 
 int64_t px_follow_wake(struct paxos *p)
@@ -295,6 +302,7 @@ static void begin_prepare(struct paxos *p)
         px_step_down(p, "bound meanwhile", retry_ns);
         return;
     }
+    p->called = false;
     px_trace(p, "n%u prepares %llu.%u", p->o.self, (unsigned long long)p->ballot.round,
              p->ballot.node);
     px_promise(p, p->ballot);
@@ -378,7 +386,8 @@ static void ask_voters(struct paxos *p)
     struct paxos_msg m = {.kind = p->phase == PHASE_ASK ? PAXOS_ASK : PAXOS_PREPARE,
                           .ballot = p->ballot,
                           .slot = p->log.last,
-                          .last = plog_ballot(&p->log, p->log.last)};
+                          .last = plog_ballot(&p->log, p->log.last),
+                          .promised = p->hard.released};
     uint64_t after = p->phase == PHASE_PREPARE && p->hard_seq > p->durable_seq ? p->hard_seq : 0;
 
     if (MUTATED(&p->o, prepare_before_own_sync))
@@ -414,7 +423,7 @@ void px_campaign(struct paxos *p)
         px_step_down(p, "no quorum", rng_between(&p->rng, 0, p->o.election_max_ns));
         return;
     }
-    if (p->phase == PHASE_ASK && px_quorum_willing(p))
+    if (p->phase == PHASE_ASK && (px_quorum_willing(p) || p->called))
         begin_prepare(p);
     if (p->role == PAXOS_CANDIDATE && p->phase == PHASE_PREPARE) {
         /* P5: own promise counts once synced */
@@ -478,6 +487,15 @@ void px_on_willing(struct paxos *p, struct peer *peer, const struct paxos_msg *m
     }
 }
 
+/* Nothing said under the promised ballot can still be relied on. */
+static void note_released(struct paxos *p)
+{
+    px_begin_write(p);
+    p->hard.released = p->hard.promised;
+    p->hard_seq = p->step_write;
+    p->wrote_hard = true;
+}
+
 void px_on_prepare(struct paxos *p, const struct paxos_msg *m)
 {
     int64_t retry_ns = 0;
@@ -485,6 +503,10 @@ void px_on_prepare(struct paxos *p, const struct paxos_msg *m)
     px_note_round(p, m->ballot);
     if (m->from != m->ballot.node)
         return;
+    /* The owner's word may reach the next candidate first. */
+    if (p->role == PAXOS_FOLLOWER && p->hard.promised.node != p->o.self && !px_free(p) &&
+        same_ballot(m->promised, p->hard.promised))
+        note_released(p);
     if (px_contradicts(p, m->time) || !px_may_promise(p, m->ballot, &retry_ns)) {
         px_refuse(p, m->from, m->ballot, retry_ns);
         return;
@@ -681,12 +703,13 @@ void px_on_release(struct paxos *p, const struct paxos_msg *m)
         return;
     px_trace(p, "n%u is released from %llu.%u", p->o.self, (unsigned long long)m->ballot.round,
              m->ballot.node);
-    px_begin_write(p);
-    p->hard.released = p->hard.promised;
-    p->hard_seq = p->step_write;
-    p->wrote_hard = true;
+    note_released(p);
     p->leader = 0;
-    /* No need to wait for silence: nobody leads. */
-    p->heard_mono = p->mono - p->silence_ns;
     p->not_before_mono = p->mono;
+    if (m->target == p->o.self)
+        p->campaign = p->called = px_can_lead(p);
+    else if (m->target != 0)
+        px_heard(p); /* it goes first */
+    else
+        p->heard_mono = p->mono - p->silence_ns; /* no need to wait for silence: nobody leads */
 }

@@ -13,7 +13,9 @@
 #include "storage/paxos/paxos.h"
 
 enum {
-    PEERS_MAX = PAXOS_MEMBERS_MAX + 1,
+    PEERS_MAX = 2 * PAXOS_MEMBERS_MAX + 1, /* members, those who have just left, and self */
+    CATCH_UP_SLOTS = 256,        /* a learner that lags less behind what is chosen may vote */
+    HAND_OVER_SLOTS = 64,        /* a voter whose log lags less may be handed the lead */
     FLIGHT_MAX = 4,              /* accept messages with entries on their way to one voter */
     ASK_PAUSE_NS = 1 * NS_PER_MS /* added to a voter's hint when to ask again */
 };
@@ -69,6 +71,7 @@ struct peer {
     slot_no match;              /* its log is durable and equal to ours up to here */
     slot_no next;               /* first slot that was not sent */
     slot_no flight[FLIGHT_MAX]; /* last slots of accepts with entries that are unanswered */
+    size_t flight_bytes[FLIGHT_MAX];
     size_t n_flight;
     bool probing;        /* it does not answer: no entries, only heartbeats, until it does */
     bool wants_snapshot; /* it said that it needs what is truncated: only heartbeats */
@@ -78,7 +81,13 @@ struct peer {
         epochs[2]; /* of its support, in which it promised or acked this ballot; newest first */
     enum clock_view clock;
     int64_t heard_mono; /* last ack */
-    tstamp earliest;    /* agreeing clock: this had passed at earliest_mono */
+    slot_no kept;       /* its checkpoints hold that */
+    slot_no told;       /* `chosen` of the last accept */
+    slot_no left;       /* it is no member since that slot, and should learn so; 0: it is one */
+    int64_t left_mono;
+    uint64_t told_number; /* of the question that it has answered; and what it said */
+    slot_no told_chosen, told_last, told_config;
+    tstamp earliest; /* agreeing clock: this had passed at earliest_mono */
     int64_t earliest_mono;
 };
 
@@ -86,10 +95,10 @@ enum phase { PHASE_ASK, PHASE_PREPARE, PHASE_FETCH };
 enum load_for { LOAD_NONE, LOAD_ACCEPT, LOAD_LOG };
 
 struct paxos {
-    struct paxos_options o;       /* o.voters is not kept */
-    struct peer peers[PEERS_MAX]; /* self first, member or not; then the other members */
-    size_t n_peers;
-    struct peer *self;
+    struct paxos_options o; /* o.voters is not kept */
+    struct peer *peers;     /* owned; self first, member or not; then the other members */
+    size_t n_peers, cap_peers;
+    struct peer *self; /* peers[0] */
     struct config_at
         *configs; /* owned. The first may be older than the log; the last is in force */
     size_t n_configs, cap_configs;
@@ -106,6 +115,8 @@ struct paxos {
     uint64_t config_seq; /* write that carries hard.config, where it came from the log */
     slot_no durable;     /* the log is durable up to here */
     slot_no chosen, everywhere;
+    slot_no checkpointed; /* own */
+    slot_no kept_all;
     uint64_t
         bound_epoch; /* latest epoch of our support for the promised ballot's owner in which we promised
                              or acked that ballot: only what was given up to it binds us. 0 none */
@@ -137,12 +148,27 @@ struct paxos {
     tstamp lease_start, lease_end;
     tstamp lease_max; /* largest lease end that any leadership of this run was told */
     tstamp agreed;
-    int64_t lapsed_mono; /* since when the lease has not held; 0: it holds */
-    int64_t giveup_mono; /* recovering: step down if not done by then */
-    bool stopping;       /* after PAXOS_IN_RELEASE, for good */
+    int64_t lapsed_mono;        /* since when the lease has not held; 0: it holds */
+    int64_t giveup_mono;        /* recovering: step down if not done by then */
+    struct paxos_config change; /* to be proposed once all before it is chosen; empty: none */
+    /* What was told under the configuration before rests on that one's quorum: the next change waits until the quorum
+     * of this one supports as much, or until that time has passed. */
+    tstamp told_before;
+    bool handing;    /* after PAXOS_IN_TRANSFER, until it has stepped down */
+    node_id hand_to; /* who is told to campaign with the release; 0 nobody */
+    node_id yield_to;
+    int64_t led_mono; /* leader since */
+    bool called;      /* the last owner told this replica to campaign: no asking first */
+    bool stopping;    /* after PAXOS_IN_RELEASE, for good */
     tstamp stop_used;
     int64_t linger_mono;   /* stopping: stay until then, to vote and to say RELEASE once more */
     int64_t released_mono; /* when it was said last */
+
+    /* question: how far is what is chosen? */
+    uint64_t confirm; /* its number; 0 none */
+    int64_t confirm_mono;
+    slot_no confirmed_chosen, confirmed_bound;
+    uint64_t confirmed;
 
     /* one payload request to the shell at a time */
     enum load_for load_kind;
@@ -159,6 +185,7 @@ struct paxos {
     bool wrote_hard, won, lost, load_out, moved_head;
     bool ticked; /* by TICK */
     struct paxos_head head;
+    enum paxos_verdict verdict;
     uint64_t step_write;
     slot_no cut_from, append_from;
     struct paxos_send *send;
@@ -196,6 +223,22 @@ bool px_can_lead(const struct paxos *p);
 /* The highest value that a quorum has reached; in a joint configuration, a quorum of each side. 0: no voters.
  * short_by: voters that may be missing in it, for deliberate bugs only. */
 int64_t px_quorum(const struct paxos *p, const int64_t *values, size_t short_by);
+
+bool px_data_voter(const struct peer *peer); /* of the new side */
+void px_drop_gone(struct paxos *p);          /* leader: forgets who has left and knows it */
+
+/* paxos_change.c */
+void px_on_reconfigure(struct paxos *p, const struct paxos_config *want);
+void px_change_step(struct paxos *p); /* each step of a leader */
+bool px_change_waits(const struct paxos *p);
+void px_on_transfer(struct paxos *p, const struct paxos_in *in);
+
+/* paxos_confirm.c */
+void px_on_confirm(struct paxos *p, uint64_t number);
+void px_on_query(struct paxos *p, const struct paxos_msg *m);
+void px_on_tell(struct paxos *p, struct peer *peer, const struct paxos_msg *m);
+void px_confirm_step(struct paxos *p); /* each step */
+int64_t px_confirm_wake(const struct paxos *p, int64_t wake);
 
 /* paxos_install.c */
 void px_truncate(struct paxos *p, slot_no slot);
@@ -256,6 +299,7 @@ bool px_entries_ok(const struct paxos_msg *m, struct ballot max);
  * something that is chosen; nothing was changed. */
 bool px_adopt(struct paxos *p, const struct paxos_entry *entries, size_t n);
 
+void px_append_config(struct paxos *p, const struct paxos_config *c);
 void px_lead_entry(struct paxos *p); /* the entry that a ballot begins with */
 
 /* paxos_raise.c */

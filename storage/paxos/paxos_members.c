@@ -10,6 +10,8 @@
 #include "base/check.h"
 #include "storage/paxos/paxos_int.h"
 
+enum { LEFT_ELECTIONS = 10 }; /* election times in which a leader still tells who has left */
+
 const struct paxos_config *px_config(const struct paxos *p)
 {
     return &p->configs[p->n_configs - 1].config;
@@ -38,26 +40,78 @@ struct peer *px_peer(struct paxos *p, node_id node)
     return NULL;
 }
 
+bool px_data_voter(const struct peer *peer)
+{
+    return peer->part == PAXOS_PART_VOTER && !peer->witness;
+}
+
+static struct peer *add_peer(struct paxos *p, node_id node)
+{
+    ASSERT(p->n_peers < PEERS_MAX);
+    if (p->n_peers == p->cap_peers) {
+        p->cap_peers += 4;
+        p->peers = xrealloc(p->peers, p->cap_peers * sizeof *p->peers);
+        p->self = &p->peers[0];
+    }
+    p->peers[p->n_peers] = (struct peer){.node = node};
+    return &p->peers[p->n_peers++];
+}
+
+/* A leader keeps who has just left, so that they learn it from the log. */
+static bool stays(const struct paxos *p, const struct peer *peer)
+{
+    if (peer->part != PAXOS_PART_NONE || peer->old_part != PAXOS_PART_NONE)
+        return true;
+    return px_leads(p) && p->mono < peer->left_mono + LEFT_ELECTIONS * p->o.election_max_ns &&
+           (peer->match < peer->left || peer->told < peer->left) && p->n_peers < PEERS_MAX / 2;
+}
+
+static void keep_those_who_stay(struct paxos *p)
+{
+    size_t kept = 1;
+
+    for (size_t i = 1; i < p->n_peers; i++)
+        if (stays(p, &p->peers[i]))
+            p->peers[kept++] = p->peers[i];
+    p->n_peers = kept;
+}
+
+void px_drop_gone(struct paxos *p)
+{
+    for (size_t i = 1; i < p->n_peers; i++) {
+        if (!stays(p, &p->peers[i])) {
+            keep_those_who_stay(p);
+            return;
+        }
+    }
+}
+
 /* Peers keep what is known of them as long as they are members. */
 static void take_members(struct paxos *p)
 {
     const struct paxos_config *c = px_config(p);
-    size_t kept = 1;
 
-    for (size_t i = 0; i < p->n_peers; i++)
-        p->peers[i].part = p->peers[i].old_part = PAXOS_PART_NONE;
-    for (size_t i = 1; i < p->n_peers; i++)
-        if (paxos_config_find(c, p->peers[i].node) != NULL)
-            p->peers[kept++] = p->peers[i];
-    p->n_peers = kept;
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
+        bool was = peer->part != PAXOS_PART_NONE || peer->old_part != PAXOS_PART_NONE;
+        bool is = paxos_config_find(c, peer->node) != NULL;
+
+        peer->part = peer->old_part = PAXOS_PART_NONE;
+        if (is) {
+            peer->part = PAXOS_PART_LEARNER; /* the right one comes below */
+            peer->left = 0;
+        } else if (was) {
+            peer->left = px_config_slot(p);
+            peer->left_mono = p->mono;
+        }
+    }
+    keep_those_who_stay(p);
     for (size_t i = 0; i < c->n; i++) {
         const struct paxos_member *m = &c->members[i];
         struct peer *peer = px_peer(p, m->node);
 
         if (peer == NULL) {
-            ASSERT(p->n_peers < PEERS_MAX);
-            peer = &p->peers[p->n_peers++];
-            *peer = (struct peer){.node = m->node};
+            peer = add_peer(p, m->node);
             if (px_leads(p))
                 px_lead_peer(p, peer, p->log.last);
         }
@@ -94,9 +148,7 @@ void px_config_init(struct paxos *p, const struct paxos_options *opts,
     p->hard = start->hard;
     if (p->hard.config.n == 0)
         paxos_config_of(&p->hard.config, opts->voters, opts->n_voters);
-    p->peers[0].node = opts->self;
-    p->n_peers = 1;
-    p->self = &p->peers[0];
+    p->self = add_peer(p, opts->self);
     push(p, p->hard.config_slot, &p->hard.config);
     take_members(p);
     for (size_t i = 0; i < start->n_entries; i++)

@@ -21,7 +21,7 @@ void px_raise(struct paxos *p)
     struct ballot b = {p->max_round + 1, p->o.self};
 
     ASSERT(p->role == PAXOS_LEADER);
-    if (px_raising(p) || p->chosen < p->own_first || p->stopping)
+    if (px_raising(p) || p->chosen < p->own_first || p->stopping || p->handing)
         return;
     px_trace(p, "n%u raises its ballot to %llu.%u", p->o.self, (unsigned long long)b.round, b.node);
     px_note_round(p, b);
