@@ -29,7 +29,13 @@ struct sql_database_options {
     void (*cluster_info)(void *arg, const char *topic,
                          void (*row)(void *row_arg, const char *name, const char *value),
                          void *row_arg);
-    void *cluster_info_arg;
+    /* Topics that have other columns than name and value: their names, NULL behind the last; NULL: not such
+     * a topic. Rows have a value for each, NULL for null. */
+    const char *const *(*cluster_columns)(void *arg, const char *topic);
+    void (*cluster_table)(void *arg, const char *topic,
+                          void (*row)(void *row_arg, const char *const *values, size_t n),
+                          void *row_arg);
+    void *cluster_info_arg; /* for all three */
 };
 enum status sql_database_open(const struct sql_database_options *opts, struct sql_database **out,
                               struct err *err) MRD_CHECKED;

@@ -143,6 +143,36 @@ static void show_fact(void *arg, const char *name, const char *value)
     show_row(arg, row, 2);
 }
 
+enum { SHOW_COLUMNS_MAX = 16 };
+
+static void show_cluster_row(void *arg, const char *const *values, size_t n)
+{
+    struct datum row[SHOW_COLUMNS_MAX];
+
+    ASSERT(n <= SHOW_COLUMNS_MAX);
+    for (size_t i = 0; i < n; i++)
+        row[i] = text(values[i]);
+    show_row(arg, row, n);
+}
+
+/* NULL: a topic of names and values, or none at all. */
+static const char *const *cluster_columns(struct session *s, const char *topic)
+{
+    const struct sql_database_options *o = &s->db->opts;
+
+    return o->cluster_columns == NULL ? NULL : o->cluster_columns(o->cluster_info_arg, topic);
+}
+
+static void show_cluster(struct session *s, const char *topic, struct show *w)
+{
+    const struct sql_database_options *o = &s->db->opts;
+
+    if (cluster_columns(s, topic) != NULL)
+        o->cluster_table(o->cluster_info_arg, topic, show_cluster_row, w);
+    else if (o->cluster_info != NULL)
+        o->cluster_info(o->cluster_info_arg, topic, show_fact, w);
+}
+
 struct show_table {
     const char *word;
     const char *table; /* of schema meridian */
@@ -219,9 +249,7 @@ static enum status do_show(struct session *s, const struct show_stmt *t, const s
         return ST_OK;
     }
     if (strcasecmp(t->name, "cluster") == 0) {
-        if (s->db->opts.cluster_info != NULL)
-            s->db->opts.cluster_info(s->db->opts.cluster_info_arg, t->arg != NULL ? t->arg : "",
-                                     show_fact, &w);
+        show_cluster(s, t->arg != NULL ? t->arg : "", &w);
         return ST_OK;
     }
     if (table != NULL)
@@ -543,7 +571,14 @@ static enum status show_columns(struct session *s, const struct show_stmt *t, st
     } else if (strcasecmp(t->name, "all") == 0) {
         text_columns((const char *[]){"name", "setting", "description"}, 3, mem, out, out_n);
     } else if (strcasecmp(t->name, "cluster") == 0) {
-        text_columns((const char *[]){"name", "value"}, 2, mem, out, out_n);
+        static const char *const facts[] = {"name", "value", NULL};
+        const char *const *names = cluster_columns(s, t->arg != NULL ? t->arg : "");
+        size_t n = 0;
+
+        names = names != NULL ? names : facts;
+        while (names[n] != NULL)
+            n++;
+        text_columns(names, n, mem, out, out_n);
     } else {
         if (settings_get(s->settings, t->name, &spelling) == NULL)
             return err_set(err, ST_REJECT, SQLSTATE_UNDEFINED_OBJECT,

@@ -22,7 +22,7 @@ struct clocks {
     node_id due[TT_SUSPECT_PEERS_MAX];
     size_t n_due;
     size_t n_rows;      /* constant */
-    pthread_mutex_t mu; /* lock 7, a leaf: the next three */
+    pthread_mutex_t mu; /* lock 8, a leaf: the next three */
     struct row rows[TT_SUSPECT_PEERS_MAX];
     struct tt_pair pairs[TT_SUSPECT_PEERS_MAX]; /* of the own report */
     size_t n_pairs;

@@ -254,9 +254,10 @@ void tt_suspect_step(struct tt_suspect *s, const struct tt_suspect_in *in,
         (void)judge(p, in->theirs, in->at, in->mono_ns); /* view_of() tells what it found */
     else if (p != NULL)
         on_report(s, p, in);
-    if (p != NULL && !stood && contradicts(view_of(p, in->mono_ns))) {
-        out->contradicts_new = true;
-        p->due_mono = in->mono_ns;
+    if (p != NULL && stood != contradicts(view_of(p, in->mono_ns))) {
+        p->n_samples = 0; /* one of the two clocks is another one now */
+        out->contradicts_new = !stood;
+        p->due_mono = stood ? p->due_mono : in->mono_ns;
     }
     out->changed = decide(s, in->mono_ns);
     for (size_t i = 0; out->changed && i < s->n_peers; i++)

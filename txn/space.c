@@ -276,10 +276,13 @@ void txn_space_close(struct txn_space *s)
 enum status space_now(struct txn_space *s, tstamp *out_latest, struct err *err)
 {
     struct tt_interval now = tt_now(s->o.tt);
+    struct tt_report report;
 
-    if (tt_is_void(now))
-        return err_set(err, ST_RETRY, SQLSTATE_CANNOT_CONNECT_NOW,
-                       "the clock of node %u is not bounded", s->o.node);
+    if (tt_is_void(now)) {
+        tt_describe(s->o.tt, &report);
+        return err_set(err, ST_RETRY, SQLSTATE_CANNOT_CONNECT_NOW, "node %u has no time: %s",
+                       s->o.node, report.why);
+    }
     *out_latest = now.latest;
     return ST_OK;
 }

@@ -28,4 +28,11 @@ void cluster_info_rows(void *info, const char *topic,
                        void (*row)(void *row_arg, const char *name, const char *value),
                        void *row_arg);
 
+/* For sql_database_options.cluster_columns and cluster_table. "clocks": a row a node. "clock_pairs": a row for each node
+ * and each other one, as the first sees it. */
+const char *const *cluster_info_columns(void *info, const char *topic);
+void cluster_info_table(void *info, const char *topic,
+                        void (*row)(void *row_arg, const char *const *values, size_t n),
+                        void *row_arg);
+
 #endif

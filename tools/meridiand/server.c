@@ -160,6 +160,8 @@ static enum status open_sql(struct server *sv, const struct options *o, struct l
                                         .metrics = sv->metrics,
                                         .statement_memory = (size_t)o->statement_memory,
                                         .cluster_info = cluster_info_rows,
+                                        .cluster_columns = cluster_info_columns,
+                                        .cluster_table = cluster_info_table,
                                         .cluster_info_arg = &sv->info};
 
     sv->info = (struct cluster_info){.options = o,

@@ -373,6 +373,23 @@ static void offset_is_right_within_half_a_round_trip(void **state)
     world_free(w);
 }
 
+static void offset_of_a_clock_that_was_wrong_is_forgotten(void **state)
+{
+    struct world *w = world_new(3);
+
+    (void)state;
+    run(w, 2000 * MS);
+    lie(w, 2, 500 * MS, 0);
+    run(w, 4000 * MS);
+    assert_true(llabs(pair_of(w, 2, 1).offset_ns + 500 * MS) < MS);
+    lie(w, 2, 0, 0);
+    run(w, 3000 * MS);
+    assert_false(w->node[2].distrusted);
+    for (node_id id = 2; id <= 3; id++)
+        assert_true(llabs(pair_of(w, id, id == 2 ? 1 : 2).offset_ns) < MS);
+    world_free(w);
+}
+
 static void quiet_cluster_sends_four_reports_in_three_seconds(void **state)
 {
     struct world *w = world_new(3);
@@ -458,6 +475,7 @@ int main(void)
         cmocka_unit_test(void_clock_is_not_judged_and_vouches_for_nobody),
         cmocka_unit_test(message_that_is_ahead_is_counted_and_told),
         cmocka_unit_test(offset_is_right_within_half_a_round_trip),
+        cmocka_unit_test(offset_of_a_clock_that_was_wrong_is_forgotten),
         cmocka_unit_test(quiet_cluster_sends_four_reports_in_three_seconds),
         cmocka_unit_test(alone_it_is_never_distrusted),
         cmocka_unit_test(codec_roundtrip_and_noise),
