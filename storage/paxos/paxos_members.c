@@ -53,7 +53,8 @@ static struct peer *add_peer(struct paxos *p, node_id node)
         p->peers = xrealloc(p->peers, p->cap_peers * sizeof *p->peers);
         p->self = &p->peers[0];
     }
-    p->peers[p->n_peers] = (struct peer){.node = node};
+    memset(&p->peers[p->n_peers], 0, sizeof p->peers[0]); /* padding too: states are compared */
+    p->peers[p->n_peers].node = node;
     return &p->peers[p->n_peers++];
 }
 

@@ -31,7 +31,10 @@ struct paxos *core_clone(const struct paxos *p)
     struct paxos *c = xmalloc(sizeof *c);
 
     *c = *p;
-    c->self = &c->peers[p->self - p->peers];
+    c->peers = xmalloc(p->n_peers * sizeof *c->peers);
+    memcpy(c->peers, p->peers, p->n_peers * sizeof *c->peers);
+    c->cap_peers = p->n_peers;
+    c->self = &c->peers[0];
     c->log.entries = xmalloc((p->log.n + 1) * sizeof *c->log.entries);
     c->log.head = 0;
     c->log.cap = p->log.n + 1;
@@ -86,6 +89,7 @@ uint64_t core_fingerprint(const struct paxos *p, const struct support *s)
     c.send = NULL;
     c.mono = 0;
     c.wrote_hard = c.won = c.lost = c.load_out = c.moved_head = c.ticked = false;
+    c.verdict = PAXOS_NO_VERDICT;
     c.step_write = 0;
     c.cut_from = c.append_from = 0;
     h = xhash(h, &c.hard.promised, sizeof c.hard.promised);
