@@ -178,7 +178,7 @@ static void fill_report(const struct store *s, struct tt_clock_report *r)
     r->bound_ns = source.bound_ns;
     r->age_ns = source.age_ns;
     (void)snprintf(r->source, sizeof r->source, "%s", source.source);
-    (void)snprintf(r->why, sizeof r->why, "%s", source.why); /* a longer one is cut */
+    (void)snprintf(r->why, sizeof r->why, "%.*s", (int)sizeof r->why - 1, source.why);
 }
 
 void clocks_put_report(struct clocks *c, node_id to, struct buf *out)

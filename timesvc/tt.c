@@ -22,11 +22,16 @@ struct tt {
 
     _Alignas(64) pthread_mutex_t mu; /* lock 1 of timesvc; readers of time never take it */
     pthread_cond_t stop_cond;
-    bool stop;            /* guarded by mu */
-    const char *why;      /* guarded by mu; static storage */
-    char distrust[96];    /* guarded by mu: why, while distrusted */
-    struct tt_source src; /* guarded by mu */
-    bool has_poller;      /* constant while open */
+    bool stop;         /* guarded by mu */
+    bool is_void;      /* guarded by mu */
+    const char *why;   /* guarded by mu; static storage */
+    char distrust[96]; /* guarded by mu: why, while distrusted */
+    char via[128];     /* guarded by mu */
+    char note[128];    /* guarded by mu; what the source's last answer was if it was of no use */
+    struct tt_bound bound;    /* guarded by mu */
+    enum tt_source_kind kind; /* constant while open */
+    struct tt_source *src;    /* owned; the poller's; NULL: simulated */
+    bool has_poller;          /* constant while open */
     pthread_t poller;
     char *source; /* as given; owned */
     struct logger *log;
@@ -117,23 +122,36 @@ enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns, str
     }
 }
 
-static void publish_locked(struct tt *tt)
+/* Asks the source, which may take its time, and publishes what comes of the answer. */
+static void poll_source(struct tt *tt)
 {
     struct tt_sample sample;
+    struct tt_said said;
     struct tt_map map;
-    const char *why;
-    bool was_void, is_void;
+    enum tt_verdict verdict;
+    bool other = tt_source_ask(tt->src, &sample, &said), first, changed;
+    const char *note;
 
-    tt_sample_take(&sample);
-    tt_source_step(&tt->src, &sample, &map, &why);
+    pthread_mutex_lock(&tt->mu);
+    first = tt->why == NULL;
+    if (other)
+        tt_bound_new_source(&tt->bound);
+    tt_bound_step(&tt->bound, &sample, &said, &map, &verdict);
     tt_page_write(&tt->page, &map);
-    was_void = tt->why == NULL || strncmp(tt->why, "void", 4) == 0;
-    is_void = map.bound_ns < 0;
-    if (was_void != is_void || (tt->why == NULL && is_void))
-        log_event(tt->log, is_void ? LOG_WARN : LOG_INFO, is_void ? "time.void" : "time.bounded",
-                  "source=%s bound_us=%" PRId64 " why=\"%s\"", tt->source, map.bound_ns / NS_PER_US,
-                  why);
-    tt->why = why;
+    tt->why = tt_verdict_text(verdict);
+    (void)snprintf(tt->via, sizeof tt->via, "%s", tt_source_via(tt->src));
+    note = tt_source_note(tt->src);
+    (void)snprintf(tt->note, sizeof tt->note, "%s%.120s", *note == '\0' ? "" : ": ", note);
+    changed = first || tt->is_void != tt_verdict_is_void(verdict);
+    tt->is_void = tt_verdict_is_void(verdict);
+    pthread_mutex_unlock(&tt->mu);
+    if (other || (first && tt->kind == TT_AUTO))
+        log_event(tt->log, LOG_INFO, "time.source", "via=%s%s", tt->via, tt->note);
+    if (changed)
+        log_event(tt->log, tt->is_void ? LOG_WARN : LOG_INFO,
+                  tt->is_void ? "time.void" : "time.bounded",
+                  "source=%s via=%s bound_us=%" PRId64 " why=\"%s%s\"", tt->source, tt->via,
+                  map.bound_ns < 0 ? -1 : map.bound_ns / NS_PER_US, tt->why, tt->note);
 }
 
 static struct timespec poll_at(void)
@@ -159,8 +177,11 @@ static void *poll_main(void *arg)
 
         while (!tt->stop && pthread_cond_timedwait(&tt->stop_cond, &tt->mu, &at) != ETIMEDOUT)
             ;
-        if (!tt->stop)
-            publish_locked(tt);
+        if (tt->stop)
+            break;
+        pthread_mutex_unlock(&tt->mu);
+        poll_source(tt);
+        pthread_mutex_lock(&tt->mu);
     }
     pthread_mutex_unlock(&tt->mu);
     return NULL;
@@ -180,6 +201,7 @@ static struct tt *tt_make(const struct tt_options *opts)
     pthread_cond_init(&tt->stop_cond, &attr);
     pthread_condattr_destroy(&attr);
     tt->source = xstrdup(opts->source);
+    (void)snprintf(tt->via, sizeof tt->via, "%s", opts->source);
     tt->log = opts->log;
     return tt;
 }
@@ -188,9 +210,7 @@ static enum status start_poller(struct tt *tt, struct err *err)
 {
     int rc;
 
-    pthread_mutex_lock(&tt->mu);
-    publish_locked(tt); /* time is there, or is known not to be, before the first reader */
-    pthread_mutex_unlock(&tt->mu);
+    poll_source(tt); /* time is there, or is known not to be, before the first reader */
     rc = pthread_create(&tt->poller, NULL, poll_main, tt);
     if (rc != 0)
         return err_set(err, ST_RETRY, SQLSTATE_OUT_OF_MEMORY, "cannot start the clock poller: %s",
@@ -203,14 +223,24 @@ enum status tt_open(const struct tt_options *opts, struct tt **out, struct err *
 {
     enum status st = ST_OK;
     struct tt *tt = tt_make(opts);
+    struct tt_source_spec spec;
 
-    TRY(tt_source_parse(opts->source, &tt->src, err));
+    TRY(tt_source_parse(opts->source, &spec, err));
+    if (opts->drift_ppb < 0 || opts->drift_ppb > TT_DRIFT_MAX_PPB) {
+        st = err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
+                     "an oscillator's drift is at most %d ppm", TT_DRIFT_MAX_PPB / 1000);
+        goto out;
+    }
     if (opts->fault_path != NULL)
         TRY(tt_fault_open(opts->fault_path, &tt->fault, err));
-    if (tt->src.kind == TT_SIMULATED)
+    tt->kind = spec.kind;
+    tt_bound_init(&tt->bound, opts->drift_ppb);
+    if (spec.kind == TT_SIMULATED) {
         tt->why = "void: simulated time was never set";
-    else
+    } else {
+        TRY(tt_source_open(&spec, &tt->src, err));
         TRY(start_poller(tt, err));
+    }
     *out = tt;
 out:
     if (st != ST_OK)
@@ -228,6 +258,7 @@ void tt_close(struct tt *tt)
     pthread_mutex_unlock(&tt->mu);
     if (tt->has_poller)
         pthread_join(tt->poller, NULL);
+    tt_source_close(tt->src);
     tt_fault_close(tt->fault);
     pthread_cond_destroy(&tt->stop_cond);
     pthread_mutex_destroy(&tt->mu);
@@ -235,27 +266,43 @@ void tt_close(struct tt *tt)
     free(tt);
 }
 
+static bool is_lying(const struct tt *tt)
+{
+    struct tt_fault f = tt->fault == NULL ? TT_FAULT_NONE : tt_fault_get(tt->fault);
+
+    return f.offset_ns != 0 || f.rate_ppb != 0 || f.bound_ns >= 0 || f.status != TT_FAULT_AS_IS;
+}
+
 void tt_describe(struct tt *tt, struct tt_report *out)
 {
     struct tt_map map;
+    const struct tt_bound *b = &tt->bound;
     int64_t raw;
     struct tt_interval iv = tt_now_unjudged(tt, &raw);
-    struct tt_fault fault = TT_FAULT_NONE;
-    bool lied;
+    bool lying = is_lying(tt);
 
-    if (tt->fault != NULL)
-        fault = tt_fault_get(tt->fault);
-    lied = fault.offset_ns != 0 || fault.rate_ppb != 0 || fault.bound_ns >= 0 ||
-           fault.status != TT_FAULT_AS_IS;
+    memset(out, 0, sizeof *out);
+    out->source = tt->source;
+    out->bound_ns = tt_is_void(iv) ? -1 : (iv.latest - iv.earliest) / 2;
     pthread_mutex_lock(&tt->mu);
     tt_page_read(&tt->page, &map);
     out->distrusted = atomic_load(&tt->distrusted);
-    snprintf(out->why, sizeof out->why, "%s%s", out->distrusted ? tt->distrust : tt->why,
-             lied ? "; a fault is injected" : "");
-    pthread_mutex_unlock(&tt->mu);
-    out->source = tt->source;
-    out->bound_ns = tt_is_void(iv) ? -1 : (iv.latest - iv.earliest) / 2;
+    (void)snprintf(out->why, sizeof out->why, "%s%.80s%s", out->distrusted ? tt->distrust : tt->why,
+                   out->distrusted ? "" : tt->note, lying ? "; a fault is injected" : "");
+    (void)snprintf(out->via, sizeof out->via, "%s", tt->via);
     out->age_ns = map.generation == 0 || map.base_raw_ns > raw ? 0 : raw - map.base_raw_ns;
+    out->said_ns = b->said_ns;
+    out->said_age_ns = b->said_ns < 0 ? 0 : raw - b->said_raw_ns;
+    out->ref_age_ns = b->has_ref ? raw - b->ref_raw_ns : -1;
+    out->drift_ppb = tt_ppb_of_q(map.drift_q);
+    out->ref_id = b->ref_id;
+    out->stratum = b->stratum;
+    out->leap_announced = b->leap_utc_ns != 0;
+    out->n_reports = b->counts.reports;
+    out->n_unusable = b->counts.unusable;
+    out->n_restarts = b->counts.restarts;
+    out->n_steps = b->counts.steps;
+    pthread_mutex_unlock(&tt->mu);
 }
 
 void tt_distrust(struct tt *tt, const char *why)
@@ -276,7 +323,7 @@ void tt_sim_set(struct tt *tt, tstamp true_now, int64_t error_ns, int64_t bound_
         .void_after_ns = INT64_MAX,
     };
 
-    ASSERT(tt->src.kind == TT_SIMULATED);
+    ASSERT(tt->kind == TT_SIMULATED);
     pthread_mutex_lock(&tt->mu);
     tt->why = bound_ns < 0 ? "void: simulated as unsynchronised" : "simulated";
     tt_page_write(&tt->page, &map);

@@ -3,9 +3,10 @@
  *
  * Hides where the bound comes from. A source publishes a page: a mapping from MONOTONIC_RAW to UTC
  * (base, rate, bound, void-after) under a sequence lock; a reader takes one clock reading and computes
- * the interval. (Corbett et al., OSDI 2012, section 3.) Sources: "fixed:EPS" (EPS like 200us, 2ms: this clock is right
- * within EPS because the operator says so), "kernel" (ntp_adjtime's maxerror; void while the kernel says
- * unsynchronised), "simulated" (tt_sim_set moves it; for tests and the simulator).
+ * the interval. (Corbett et al., OSDI 2012, section 3.) Sources: "chrony", "chrony:PATH", "chrony:HOST:PORT" (chronyd's
+ * report; production), "clockbound", "clockbound:PATH" (the page of ClockBound's daemon), "kernel" (ntp_adjtime's
+ * maxerror), "auto" (the best of these that is there), "fixed:EPS" (EPS like 200us, 2ms: this clock is right within EPS
+ * because the operator says so), "simulated" (tt_sim_set moves it; for tests and the simulator).
  *
  * A node whose clock the others contradict is told to distrust it: then time is void for its readers.
  *
@@ -46,7 +47,8 @@ static inline bool tt_ahead(struct tt_interval iv, tstamp t)
 }
 
 struct tt_options {
-    const char *source;     /* "fixed:200us", "kernel", "simulated" */
+    const char *source;     /* as above */
+    int64_t drift_ppb;      /* worst rate error of the oscillator that is assumed; 0: 50,000 */
     const char *fault_path; /* shared fault page for tests and drills (see tt_fault.h); NULL none */
     struct logger *log;     /* borrowed, may be NULL */
 };
@@ -72,13 +74,25 @@ enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns,
  * Any thread. (timesvc/tt_suspect.h says when.) */
 void tt_distrust(struct tt *tt, const char *why);
 
-/* For people: which source, its bound now, why. Text is one line; borrowed until tt_close. */
+/* For people and metrics: which source, its bound now, why. Borrowed until tt_close. */
 struct tt_report {
-    const char *source; /* as given */
-    bool distrusted;    /* the clocks of other nodes contradict this one: see why */
-    int64_t bound_ns;   /* half width now as the source says it; -1 void */
-    int64_t age_ns;     /* since the source last reported */
-    char why[128];
+    const char *source;  /* as given */
+    char via[128];       /* who answered last: the same, or what "auto" and "chrony" found */
+    bool distrusted;     /* the clocks of other nodes contradict this one: see why */
+    int64_t bound_ns;    /* half width now as the source says it; -1 void */
+    int64_t age_ns;      /* of what the interval is computed from */
+    int64_t said_ns;     /* the bound of the last usable report, as the source gave it; -1 none */
+    int64_t said_age_ns; /* since that report */
+    int64_t ref_age_ns;  /* since the source measured the clock; -1 it does not say */
+    int64_t drift_ppb;   /* how fast the interval grows on either side */
+    uint32_t ref_id;     /* what it measured it against; 0 it does not say */
+    int stratum;
+    bool leap_announced;
+    uint64_t n_reports;  /* usable ones */
+    uint64_t n_unusable; /* all other answers, silence included */
+    uint64_t n_restarts; /* of the source, as far as can be seen */
+    uint64_t n_steps;    /* contradictions, suspends, unexplained movements of the clock */
+    char why[256];       /* one line; begins with "void" if the source cannot tell */
 };
 void tt_describe(struct tt *tt, struct tt_report *out);
 

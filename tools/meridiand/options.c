@@ -87,6 +87,11 @@ static enum status set_time(struct options *o, const char *value, struct err *er
     return set_string(&o->time, "time", value, err);
 }
 
+static enum status set_time_drift(struct options *o, const char *value, struct err *err)
+{
+    return units_number("time-drift", value, 1, 500, &o->time_drift_ppm, err);
+}
+
 static enum status set_time_fault(struct options *o, const char *value, struct err *err)
 {
     return set_string(&o->time_fault, "time-fault", value, err);
@@ -182,7 +187,11 @@ static const struct option_def defs[] = {
      set_listen_pg},
     {"listen-rpc", "HOST:PORT", "for the other nodes (default 127.0.0.1:4700)", set_listen_rpc},
     {"peer", "N=HOST:PORT", "another node; once for each", add_peer},
-    {"time", "SOURCE", "fixed:200us, kernel (default kernel)", set_time},
+    {"time", "SOURCE",
+     "chrony[:SOCKET|:HOST:PORT], clockbound[:PAGE], kernel, fixed:200us, auto (default auto)",
+     set_time},
+    {"time-drift", "PPM", "worst rate error of this node's oscillator (default 50)",
+     set_time_drift},
     {"time-fault", "FILE", "shared page that bends this node's clock; for tests", set_time_fault},
     {"lease", "TIME", "of leaders (default 2s); the same on every node", set_lease},
     {"cache", "SIZE", "memory for data pages (default 256MB)", set_cache},
@@ -205,7 +214,7 @@ void options_init(struct options *o)
     *o = (struct options){.cluster = xstrdup("meridian"),
                           .listen_pg = xstrdup("127.0.0.1:5433"),
                           .listen_rpc = xstrdup("127.0.0.1:4700"),
-                          .time = xstrdup("kernel"),
+                          .time = xstrdup("auto"),
                           .max_connections = FRONTEND_CONNECTIONS,
                           .log_level = LOG_INFO};
 }

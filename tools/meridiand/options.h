@@ -24,7 +24,8 @@ struct options {
     char *listen_pg;
     char *listen_rpc;
     char *time;
-    char *time_fault; /* NULL: none */
+    char *time_fault;       /* NULL: none */
+    int64_t time_drift_ppm; /* 0: as timesvc has it */
     char *fault[OPTIONS_FAULTS_MAX];
     size_t n_faults;
     struct rpc_peer_addr peers[OPTIONS_PEERS_MAX]; /* addr: heap */

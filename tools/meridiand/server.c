@@ -84,7 +84,10 @@ static enum status make_directory(const char *dir, struct err *err)
 static enum status open_time(struct server *sv, const struct options *o, struct logger *log,
                              struct err *err)
 {
-    struct tt_options opts = {.source = o->time, .fault_path = o->time_fault, .log = log};
+    struct tt_options opts = {.source = o->time,
+                              .drift_ppb = o->time_drift_ppm * 1000,
+                              .fault_path = o->time_fault,
+                              .log = log};
 
     return tt_open(&opts, &sv->tt, err);
 }
