@@ -1,11 +1,33 @@
 #include "base/status.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SQLSTATE(name, code, text) const char SQLSTATE_##name[6] = code;
 #include "base/sqlstate.def"
 #undef SQLSTATE
+
+/* A text that is too long is cut before a character, never inside one: it is sent as UTF-8. */
+static void put_text(char *out, size_t size, const char *fmt, va_list ap) MRD_PRINTF(3, 0);
+
+static void put_text(char *out, size_t size, const char *fmt, va_list ap)
+{
+    int n = vsnprintf(out, size, fmt, ap);
+    size_t end = size - 1;
+
+    if (n < 0 || (size_t)n < size)
+        return;
+    for (size_t at = end; at > 0 && end - at < 4; at--) {
+        uint8_t lead = (uint8_t)out[at - 1];
+
+        if ((lead & 0xc0) == 0x80)
+            continue; /* a continuation: its lead stands before it */
+        if (lead >= 0xc0 && end - (at - 1) < (lead >= 0xf0 ? 4u : lead >= 0xe0 ? 3u : 2u))
+            out[at - 1] = '\0';
+        break;
+    }
+}
 
 enum status err_set_at(struct err *err, enum status st, const char *sqlstate, const char *file,
                        int line, const char *fmt, ...)
@@ -20,7 +42,7 @@ enum status err_set_at(struct err *err, enum status st, const char *sqlstate, co
     err->file = file;
     err->line = line;
     va_start(ap, fmt);
-    (void)vsnprintf(err->msg, sizeof err->msg, fmt, ap); /* a longer message is cut */
+    put_text(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
     return st;
 }
@@ -32,7 +54,7 @@ enum status err_hint(struct err *err, const char *fmt, ...)
     if (err == NULL)
         return ST_REJECT;
     va_start(ap, fmt);
-    (void)vsnprintf(err->hint, sizeof err->hint, fmt, ap); /* a longer hint is cut */
+    put_text(err->hint, sizeof err->hint, fmt, ap);
     va_end(ap);
     return err->st;
 }
@@ -44,7 +66,7 @@ enum status err_detail(struct err *err, const char *fmt, ...)
     if (err == NULL)
         return ST_REJECT;
     va_start(ap, fmt);
-    (void)vsnprintf(err->detail, sizeof err->detail, fmt, ap); /* a longer detail is cut */
+    put_text(err->detail, sizeof err->detail, fmt, ap);
     va_end(ap);
     return err->st;
 }

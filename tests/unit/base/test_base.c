@@ -173,6 +173,26 @@ static void log_event_is_one_line(void **state)
     close(fds[1]);
 }
 
+static void err_too_long_is_cut_between_characters(void **state)
+{
+    struct err err;
+    char text[400];
+
+    (void)state;
+    for (size_t lead = 0; lead < 4; lead++) {
+        size_t len, n = lead;
+
+        memset(text, 'a', lead);
+        for (; n + 3 < sizeof text; n += 3)
+            memcpy(text + n, "\xe2\x82\xac", 3);
+        text[n] = '\0';
+        (void)err_set(&err, ST_REJECT, SQLSTATE_UNDEFINED_TABLE, "%s", text);
+        len = strlen(err.msg);
+        assert_true(len > sizeof err.msg - 4);
+        assert_int_equal((len - lead) % 3, 0);
+    }
+}
+
 static void err_set_keeps_what_was_said(void **state)
 {
     struct err err;
@@ -199,6 +219,7 @@ int main(void)
         cmocka_unit_test(hist_uniform_quantiles_are_close),
         cmocka_unit_test(log_event_is_one_line),
         cmocka_unit_test(err_set_keeps_what_was_said),
+        cmocka_unit_test(err_too_long_is_cut_between_characters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
