@@ -61,8 +61,10 @@ static enum status conclude(struct txn *t, enum status st)
 
     t->at = t->op.at != 0 ? t->op.at : t->at;
     op_fini(&t->op);
-    if (committed)
-        t->at = 0; /* its locks ended with it */
+    /* Its locks ended with it; but where the caller names the transaction an earlier commit of that name may have
+     * been the answer, and the locks of this attempt are still held. */
+    if (committed && !t->own_id)
+        t->at = 0;
     t->state = TXN_ENDED;
     let_go(t);
     return st;

@@ -370,6 +370,34 @@ static void commit_repeated_returns_first_outcome(void **state)
     txn_free(t);
 }
 
+/* The locks of the second attempt are not those that the first one's commit gave back. */
+static void repeat_that_locked(struct txn_space *s, struct txn_id id, const char *value)
+{
+    struct txn *t = begin_id(s, id);
+    struct err err;
+
+    must(txn_lock_key(t, bytes_str("counter"), TXN_LOCK_EXCLUSIVE, &err), &err);
+    assert_int_equal(put_str(t, "counter", value), ST_OK);
+    must(commit(t, NULL, &err), &err);
+}
+
+static void commit_repeated_after_a_read_leaves_no_lock(void **state)
+{
+    struct txn_id id = {tt_now(w.tt).latest, 78, 1};
+    struct txn_options soon = {.mode = TXN_READ_WRITE,
+                               .deadline_mono_ns = mono_now() + 20 * (int64_t)NS_PER_S};
+    struct txn *t;
+    struct err err;
+
+    (void)state;
+    repeat_that_locked(leader_space(), id, "1");
+    repeat_that_locked(leader_space(), id, "2");
+    repeat_that_locked(other_space(), id, "3");
+    must(txn_begin(leader_space(), &soon, &t, &err), &err);
+    must(txn_lock_key(t, bytes_str("counter"), TXN_LOCK_EXCLUSIVE, &err), &err);
+    txn_free(t);
+}
+
 static void outcome_of_unknown_id_buries_it(void **state)
 {
     struct txn *t = begin_rw(other_space());
@@ -489,6 +517,7 @@ int main(void)
         cmocka_unit_test(limits_exceeded_are_named),
         cmocka_unit_test(value_of_megabytes_comes_back),
         cmocka_unit_test(commit_repeated_returns_first_outcome),
+        cmocka_unit_test(commit_repeated_after_a_read_leaves_no_lock),
         cmocka_unit_test(outcome_of_unknown_id_buries_it),
         cmocka_unit_test(async_commit_calls_back_once),
         cmocka_unit_test(snapshot_at_timestamp_is_stable),
