@@ -50,7 +50,9 @@ struct group_upcalls {
     /* Asked after `lost` of a clean stop: the highest timestamp that was used or promised (reads!) in the
      * term. The lease is given back only once it has surely passed. NULL: it is left to lapse. */
     tstamp (*promised)(void *arg, uint64_t term);
-    void (*applied)(void *arg, slot_no slot, tstamp ts); /* after each apply, any replica */
+    void (*acknowledged)(void *arg); /* after the done(ST_OK) of one round; may be NULL */
+    /* After each apply, any replica, and after the `applied` of its commands. */
+    void (*applied)(void *arg, slot_no slot, tstamp ts);
 };
 void group_set_upcalls(struct group *g, const struct group_upcalls *up); /* before store_start */
 

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "storage/store_int.h"
 
-enum { APPLY_RETRY_NS = 100 * NS_PER_MS, GATHER_NS = 100 * NS_PER_US };
+enum { APPLY_RETRY_NS = 100 * NS_PER_MS, GATHER_NS = 300 * NS_PER_US };
 
 /* Proposing. */
 
@@ -106,7 +106,7 @@ static void acknowledge(struct group *g)
     const struct group_view *v = &g->view;
     int64_t mono = store_mono(g->store), age = mono - v->agreed_mono;
     tstamp agreed = v->agreed + age - age / 4096;
-    struct command *c;
+    struct command *c, *first = g->flight.head;
 
     g->done_wake_mono = 0;
     while ((c = g->flight.head) != NULL && c->slot <= v->chosen && v->agreed != 0) {
@@ -118,11 +118,13 @@ static void acknowledge(struct group *g)
                 g->wait_mono = mono;
             }
             g->done_wake_mono = mono + left + left / 4000 + 1;
-            return;
+            break;
         }
         (void)command_pop(&g->flight);
         finish(g, c, mono);
     }
+    if (c != first && g->up.acknowledged != NULL)
+        g->up.acknowledged(g->up.arg);
 }
 
 /* Applying. */

@@ -28,6 +28,7 @@ struct leader *leader_new(const struct leader_options *opts)
     l->marks = readmark_new();
     pthread_mutex_init(&l->mu, NULL);
     tsalloc_init(&l->ts);
+    l->settling_tail = &l->settling;
     l->locks = lock_table_new(TXN_LOCKS_MAX);
     idmap_init(&l->txns);
     idmap_init(&l->flight);
@@ -348,10 +349,12 @@ static void on_applied(void *arg, slot_no slot, tstamp ts)
 
     (void)slot;
     (void)ts;
-    leader_lock_mu(l);
-    if (l->events != NULL)
-        leader_wake_events_locked(l);
-    leader_unlock_mu(l);
+    lcommit_settle(l);
+}
+
+static void on_acknowledged(void *arg)
+{
+    lcommit_settle(arg);
 }
 
 void leader_upcalls(struct leader *l, struct group_upcalls *out)
@@ -361,6 +364,7 @@ void leader_upcalls(struct leader *l, struct group_upcalls *out)
         .leading = on_leading,
         .lost = on_lost,
         .promised = on_promised,
+        .acknowledged = on_acknowledged,
         .applied = on_applied,
     };
 }

@@ -117,25 +117,18 @@ static enum status lost_error(const struct lcommit *c, enum status st, struct er
                    "could not serialize access: the leader of its locks was lost");
 }
 
-/* On the group's worker. */
-static void on_done(struct command *cmd, enum status st)
+/* Surely not chosen, or nobody knows. */
+static void on_lost_command(struct lcommit *c, enum status st)
 {
-    struct lcommit *c = lcommit_of(cmd);
     struct leader *l = c->l;
     void (*done)(void *arg, enum status st, tstamp s, const struct err *err) = c->done;
     void *arg = c->done_arg;
-    tstamp s = cmd->ts;
+    tstamp s = c->cmd.ts;
     struct err err;
 
-    err_clear(&err);
-    if (st != ST_OK)
-        st = lost_error(c, st, &err);
+    st = lost_error(c, st, &err);
     leader_lock_mu(l);
-    if (st == ST_OK) {
-        c->state = LCOMMIT_CHOSEN;
-        if (!c->ended && s > l->agreed)
-            l->agreed = s;
-    } else if (st == ST_UNKNOWN) {
+    if (st == ST_UNKNOWN) {
         /* Perhaps chosen: its keys stay pending until `lost`, so that no read of this term misses it. */
         c->state = LCOMMIT_UNKNOWN;
     } else {
@@ -146,28 +139,89 @@ static void on_done(struct command *cmd, enum status st)
     }
     leader_wake_events_locked(l);
     leader_unlock_mu(l);
-    if (st == ST_RETRY || st == ST_ABORT)
+    if (st != ST_UNKNOWN)
         lcommit_free(c);
     if (done != NULL)
         done(arg, st, s, &err);
+}
+
+static void settle_later(struct lcommit *c)
+{
+    struct leader *l = c->l;
+
+    if (c->settling)
+        return;
+    c->settling = true;
+    c->next_settling = NULL;
+    *l->settling_tail = c;
+    l->settling_tail = &c->next_settling;
+}
+
+/* On the group's worker. */
+static void on_done(struct command *cmd, enum status st)
+{
+    struct lcommit *c = lcommit_of(cmd);
+
+    if (st != ST_OK)
+        on_lost_command(c, st);
+    else
+        settle_later(c);
 }
 
 /* On the group's worker, after on_done(ST_OK). */
 static void on_applied(struct command *cmd)
 {
     struct lcommit *c = lcommit_of(cmd);
-    struct leader *l = c->l;
 
-    leader_lock_mu(l);
+    c->applied = true;
+    settle_later(c);
+}
+
+static void settle_locked(struct leader *l, struct lcommit *c)
+{
+    if (c->state == LCOMMIT_PROPOSED) {
+        c->state = LCOMMIT_CHOSEN;
+        if (!c->ended && c->cmd.ts > l->agreed)
+            l->agreed = c->cmd.ts;
+    }
+    if (!c->applied)
+        return;
     if (!c->ended)
         leader_schema_applied_locked(l, c);
     if (c->kind == RECORD_CLOSE && !c->ended)
         l->closing = 0;
     end_locked(l, c);
     unlist_locked(l, c);
+}
+
+/* Wakes whoever waits for it: after the mutex, which the woken wants. */
+static void answer(struct lcommit *c)
+{
+    void (*done)(void *arg, enum status st, tstamp s, const struct err *err) = c->done;
+
+    c->done = NULL;
+    if (done != NULL)
+        done(c->done_arg, ST_OK, c->cmd.ts, NULL);
+    if (c->applied)
+        lcommit_free(c);
+}
+
+void lcommit_settle(struct leader *l)
+{
+    struct lcommit *first = l->settling;
+
+    l->settling = NULL;
+    l->settling_tail = &l->settling;
+    leader_lock_mu(l);
+    for (struct lcommit *c = first; c != NULL; c = c->next_settling)
+        settle_locked(l, c);
     leader_wake_events_locked(l);
     leader_unlock_mu(l);
-    lcommit_free(c);
+    for (struct lcommit *c = first, *next; c != NULL; c = next) {
+        next = c->next_settling;
+        c->settling = false;
+        answer(c);
+    }
 }
 
 enum status lcommit_propose_locked(struct leader *l, struct lcommit *c, struct record *rec,

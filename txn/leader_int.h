@@ -39,8 +39,10 @@ struct lcommit {
     struct buf body;
     void (*done)(void *arg, enum status st, tstamp s, const struct err *err);
     void *done_arg;
-    struct lcommit *next, *prev; /* in leader.commits */
-    struct readmark_key keys[];  /* then the keys' bytes */
+    struct lcommit *next, *prev;   /* in leader.commits */
+    struct lcommit *next_settling; /* as the next two the worker's: in leader.settling */
+    bool settling, applied;
+    struct readmark_key keys[]; /* then the keys' bytes */
 };
 
 /* What was granted to one gateway and not returned. */
@@ -78,6 +80,7 @@ struct leader {
         struct lgrant *grants; /* owned */
         size_t n_grants, cap_grants;
     } schema;
+    struct lcommit *settling, **settling_tail; /* the worker's: done or applied in this round */
     struct metric *m_commits, *m_aborts, *m_wounds, *m_lock_waits, *m_mark_waits, *m_expired;
 };
 
@@ -107,6 +110,8 @@ struct lcommit *lcommit_new(struct leader *l, enum record_kind kind, size_t n_ke
 /* Chooses a timestamp at or above at_least and proposes; rec->ts is filled in. On failure c is as before. */
 enum status lcommit_propose_locked(struct leader *l, struct lcommit *c, struct record *rec,
                                    tstamp at_least, struct err *err) MRD_CHECKED;
+/* The group's worker: what was done or applied since the last call, under one lock. */
+void lcommit_settle(struct leader *l);
 void lcommit_free(struct lcommit *c);       /* not proposed, or ended and out of the list */
 void lcommit_lost_locked(struct leader *l); /* the term is over */
 /* The store has stopped for good: those without a last callback get it, and all are freed. */

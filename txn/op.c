@@ -18,14 +18,17 @@ enum {
 
 /*
  * What comes from elsewhere: the end of a commit that was proposed here, or a message. It may come after the
- * operation has given up waiting, so it is shared by the two.
+ * operation has given up waiting, so it is shared by the two, and the last one frees it. An owner that runs its
+ * operation itself sleeps on the reply, not on the job: whoever wakes it holds no lock that the woken would
+ * want at once.
  */
 struct op_reply {
-    pthread_mutex_t mu; /* lock 2 */
-    struct op *op;      /* NULL: not wanted any more */
-    unsigned refs;
-    bool here;     /* the end of a commit on this node; otherwise a message */
-    bool finished; /* what follows is filled */
+    pthread_mutex_t mu; /* lock 2: op */
+    struct op *op; /* to be kicked; NULL: it runs itself, or the reply is not wanted any more */
+    struct waker waker; /* the owner of an operation that runs itself */
+    _Atomic unsigned refs;
+    bool here;             /* the end of a commit on this node; otherwise a message */
+    _Atomic bool finished; /* what follows is filled */
     enum status st;
     tstamp ts;
     struct err err;
@@ -37,7 +40,8 @@ static struct op_reply *reply_new(struct op *op, bool here)
     struct op_reply *r = xmalloc(sizeof *r);
 
     pthread_mutex_init(&r->mu, NULL);
-    r->op = op;
+    r->op = job_is_own(&op->job) ? NULL : op;
+    r->waker = (struct waker){0};
     r->refs = 2;
     r->here = here;
     r->finished = false;
@@ -45,12 +49,9 @@ static struct op_reply *reply_new(struct op *op, bool here)
     return r;
 }
 
-static void reply_unref_unlock(struct op_reply *r)
+static void reply_unref(struct op_reply *r)
 {
-    bool last = --r->refs == 0;
-
-    pthread_mutex_unlock(&r->mu);
-    if (!last)
+    if (atomic_fetch_sub(&r->refs, 1) > 1)
         return;
     pthread_mutex_destroy(&r->mu);
     buf_fini(&r->payload);
@@ -61,39 +62,41 @@ static void reply_drop(struct op_reply *r)
 {
     pthread_mutex_lock(&r->mu);
     r->op = NULL;
-    reply_unref_unlock(r);
+    pthread_mutex_unlock(&r->mu);
+    reply_unref(r);
 }
 
-static void finish_reply_locked(struct op_reply *r, enum status st, const struct err *err)
+static void finish_reply(struct op_reply *r, enum status st, const struct err *err)
 {
     r->st = st;
     if (st != ST_OK && err != NULL)
         r->err = *err;
     else if (st != ST_OK)
         (void)err_set(&r->err, st, SQLSTATE_CONNECTION_FAILURE, "the message was lost");
-    r->finished = true;
+    atomic_store(&r->finished, true);
+    waker_call(&r->waker);
+    pthread_mutex_lock(&r->mu);
     if (r->op != NULL)
-        job_kick(&r->op->job);
-    reply_unref_unlock(r);
+        job_kick(&r->op->job); /* under the lock: the operation is gone after reply_drop */
+    pthread_mutex_unlock(&r->mu);
+    reply_unref(r);
 }
 
 static void on_message(void *arg, enum status st, struct bytes payload, const struct err *err)
 {
     struct op_reply *r = arg;
 
-    pthread_mutex_lock(&r->mu);
-    if (st == ST_OK && r->op != NULL)
+    if (st == ST_OK)
         buf_put(&r->payload, payload.ptr, payload.len);
-    finish_reply_locked(r, st, err);
+    finish_reply(r, st, err);
 }
 
 static void on_committed(void *arg, enum status st, tstamp s, const struct err *err)
 {
     struct op_reply *r = arg;
 
-    pthread_mutex_lock(&r->mu);
     r->ts = s;
-    finish_reply_locked(r, st, err);
+    finish_reply(r, st, err);
 }
 
 /* Steps. */
@@ -305,12 +308,8 @@ static bool take_reply(struct op *op)
 {
     struct op_reply *r = op->reply;
 
-    pthread_mutex_lock(&r->mu);
-    if (!r->finished) {
-        pthread_mutex_unlock(&r->mu);
+    if (!atomic_load(&r->finished))
         return false;
-    }
-    pthread_mutex_unlock(&r->mu); /* nobody else looks at it now */
     op->reply = NULL;
     if (r->here) {
         op->a.ts = r->ts;
@@ -461,12 +460,20 @@ void op_fini(struct op *op)
     answer_fini(&op->a);
 }
 
+static void sleep_own(struct op *op)
+{
+    if (op->phase == OP_CALLED)
+        waker_wait(&op->reply->waker, next_look(op));
+    else
+        job_sleep(&op->job, next_look(op));
+}
+
 enum status op_run(struct op *op, struct err *err)
 {
     op->alone_since = mono_now();
     while (op->phase != OP_OVER) {
         if (!step(op) && op->phase != OP_OVER)
-            job_sleep(&op->job, next_look(op));
+            sleep_own(op);
     }
     if (op->st != ST_OK && op->st != ST_NOTFOUND && err != NULL)
         *err = op->err;

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "storage/waker.h"
@@ -32,6 +33,11 @@ void pool_free(struct pool *p); /* stopped; NULL is fine */
 
 void job_init(struct job *j, struct pool *p, bool (*run)(struct job *j));
 void job_init_own(struct job *j);
+static inline bool job_is_own(const struct job *j)
+{
+    return j->pool == NULL;
+}
+
 void job_kick(struct job *j);
 /* The owner's: returns after a kick since the last call, after about timeout_ns, or for no reason. */
 void job_sleep(struct job *j, int64_t timeout_ns);

@@ -166,7 +166,11 @@ void cluster_start(struct cluster *c, size_t i)
     struct cluster_node *n = &c->nodes[i];
     node_id voters[CLUSTER_MAX];
     struct rpc_peer_addr peers[CLUSTER_MAX];
-    struct group_upcalls up = {n, on_leading, on_lost, on_promised, on_applied};
+    struct group_upcalls up = {.arg = n,
+                               .leading = on_leading,
+                               .lost = on_lost,
+                               .promised = on_promised,
+                               .applied = on_applied};
     struct store_options so = {.dir = n->dir,
                                .memdisk = n->disk,
                                .cluster = "test",
