@@ -18,7 +18,7 @@ static void paxos_line(void *arg, const char *line)
 }
 
 static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n_voters,
-                                const struct plog_state *log)
+                                const struct plog_state *log, slot_no applied)
 {
     const struct store_options *o = &g->store->o;
     struct paxos_options opts = {
@@ -44,10 +44,25 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         .before = log->before,
         .entries = log->entries,
         .n_entries = log->n_entries,
-        .applied = tablet_applied(g->tablet),
+        .applied = applied,
     };
 
     return paxos_new(&opts, &start, store_mono(g->store));
+}
+
+/* A crash came after a snapshot was installed, and before the log knew. */
+static bool is_ahead_of_log(struct group *g, const struct plog_state *log)
+{
+    struct tablet_base base = tablet_base(g->tablet);
+    struct ballot there = log->before;
+
+    if (base.slot == 0 || base.slot + 1 < log->first)
+        return false;
+    if (base.slot > log->last)
+        return true;
+    if (base.slot >= log->first)
+        there = log->entries[base.slot - log->first].ballot;
+    return ballot_cmp(there, base.ballot) != 0;
 }
 
 /* What is applied was durable in the log first: a log that ends before it was cut or lost. */
@@ -69,6 +84,7 @@ enum status group_open(struct store *s, struct worker *w, group_id number, const
     struct group *g = xcalloc(1, sizeof *g);
     struct plog_state log = {0};
     enum status st;
+    bool ahead;
 
     g->number = number;
     g->store = s;
@@ -78,12 +94,22 @@ enum status group_open(struct store *s, struct worker *w, group_id number, const
     TRY(plog_voters(s->engine, number, voters, n_voters, err));
     TRY(tablet_open(s->engine, number, &g->tablet, err));
     TRY(plog_load(s->engine, number, &log, err));
-    TRY(check_log(g, &log, err));
-    g->paxos = make_paxos(g, voters, n_voters, &log);
+    g->view.apply =
+        log.first - 1; /* what is dropped was applied, by whatever the tablet was then */
+    ahead = is_ahead_of_log(g, &log);
+    if (!tablet_usable(g->tablet)) {
+        atomic_store(&g->install, GROUP_INSTALL_GRANTED);
+    } else if (!ahead) {
+        TRY(check_log(g, &log, err));
+        g->view.apply = tablet_applied(g->tablet);
+    }
+    g->paxos = make_paxos(g, voters, n_voters, &log, g->view.apply);
     g->log_last = log.last;
-    g->view.apply = tablet_applied(g->tablet);
     atomic_store(&g->last, log.last);
     atomic_store(&g->drop_agreed, log.first - 1);
+    atomic_store(&g->bytes_logged, log.bytes);
+    if (ahead)
+        TRY(group_take_installed(g, err));
     log_event(s->o.log, LOG_INFO, "group.open",
               "group=%llu first=%llu last=%llu applied=%llu promised=%llu.%u",
               (unsigned long long)number, (unsigned long long)log.first,

@@ -38,6 +38,16 @@ struct group_view {
     int64_t wake_mono;
 };
 
+/* A snapshot that is to take the tablet's place (snapshot_shell.h). Moves: any thread asks; the worker answers; who was
+ * granted the tablet gives it back, as it was or with a snapshot in it. */
+enum group_install {
+    GROUP_INSTALL_NONE,
+    GROUP_INSTALL_ASKED,
+    GROUP_INSTALL_REFUSED,
+    GROUP_INSTALL_GRANTED, /* the worker keeps its hands off the tablet; also from the start, if it is not usable */
+    GROUP_INSTALL_READY /* a snapshot is in it, durably */
+};
+
 /* A message (never one with entries) that waits for a write. */
 struct held {
     uint64_t after_write;
@@ -67,6 +77,16 @@ struct group {
     _Atomic uint64_t drop_wanted; /* published by upkeep: it would drop slots up to here ... */
     _Atomic uint64_t drop_agreed; /* ... and may up to here, says the worker: the head is durable */
 
+    _Atomic uint64_t
+        bytes_logged; /* payloads given to the log writer, and what the log held at the start */
+
+    /* Snapshots. */
+    _Atomic int install; /* enum group_install */
+    _Atomic uint64_t install_slot;
+    _Atomic uint64_t
+        snapshot_hold; /* what follows on this slot stays in the log; 0: nothing must */
+    _Atomic uint32_t snapshot_asked; /* a node that needs one; 0 none */
+
     /* The worker's. */
     struct worker *worker; /* borrowed */
     struct group_view view;
@@ -91,6 +111,8 @@ struct group {
         node_id node;
         slot_no from, to;
     } load;
+    node_id behind[PAXOS_MEMBERS_MAX]; /* whom the log cannot help */
+    size_t n_behind;
     struct held *held; /* owned; in the order in which they were made */
     size_t n_held, cap_held;
     struct buf payload;
@@ -123,10 +145,21 @@ bool group_gone(const struct group *g);
 void group_abandon(struct group *g);
 
 /* Between the files of a group: group.c (calls and leadership), group_step.c (Paxos and its outputs),
- * group_work.c (commands on their way). */
+ * group_work.c (commands on their way), group_snapshot.c. */
 void group_step(struct group *g, struct paxos_in *in);
+void group_tell_applied(struct group *g);
 void group_settle_role(struct group *g); /* acts upon won and lost */
 void group_lead_if_ready(struct group *g);
+
+/* Snapshots: of the worker, but the next three, which any thread may call. */
+bool group_install_ask(struct group *g,
+                       slot_no slot); /* of the snapshot; false: another one is under way */
+enum group_install group_install_state(struct group *g);
+void group_install_end(struct group *g, bool installed);
+void group_want_snapshots(struct group *g, const struct paxos_out *out);
+void group_settle_install(struct group *g);
+/* Tells Paxos of the snapshot that the tablet stands on. */
+enum status group_take_installed(struct group *g, struct err *err) MRD_CHECKED;
 
 static inline void command_push(struct command_list *l, struct command *c)
 {

@@ -54,6 +54,8 @@ static void take_write(struct group *g, const struct paxos_out *out)
     for (size_t i = 0; i < out->n_append; i++) {
         ASSERT(out->append[i].slot == g->log_last + 1); /* M3 */
         plog_add_entry(&batch->rows, g->number, &out->append[i]);
+        atomic_fetch_add_explicit(&g->bytes_logged, out->append[i].payload.len,
+                                  memory_order_relaxed);
         g->log_last++;
     }
     log_batch_mark(batch, &g->durable, out->write_seq);
@@ -107,6 +109,7 @@ void group_step(struct group *g, struct paxos_in *in)
         g->load.from = out.load.from;
         g->load.to = out.load.to;
     }
+    group_want_snapshots(g, &out);
     take_view(g, &out, in->mono_ns);
     g->won |= out.won;
     g->lost |= out.lost;

@@ -162,7 +162,7 @@ out:
     return st;
 }
 
-static void tell_applied(struct group *g)
+void group_tell_applied(struct group *g)
 {
     struct tablet_stats now;
     const struct store_metrics *m = &g->store->m;
@@ -191,7 +191,7 @@ static void apply(struct group *g)
     enum status st;
     size_t n = 0;
 
-    if (g->view.apply < from)
+    if (g->view.apply < from || group_install_state(g) >= GROUP_INSTALL_GRANTED)
         return;
     began = store_mono(g->store);
     if (g->apply_wake_mono > began)
@@ -204,7 +204,7 @@ static void apply(struct group *g)
         store_set_full(g->store, STORE_FULL_APPLY, NULL);
         metric_add(g->store->m.slots_applied, (int64_t)n);
         metric_add(g->store->m.apply_ns, store_mono(g->store) - began);
-        tell_applied(g);
+        group_tell_applied(g);
     } else if (store_is_disk_full(st, &err)) {
         store_set_full(g->store, STORE_FULL_APPLY, &err);
         g->apply_wake_mono = began + APPLY_RETRY_NS;
@@ -284,6 +284,7 @@ int64_t group_work(struct group *g)
     int64_t wake;
 
     acknowledge(g);
+    group_settle_install(g);
     apply(g);
     acknowledge(g);
     report(g);
@@ -297,5 +298,6 @@ bool group_is_busy(struct group *g)
 {
     if (g->load.node != 0 || (g->done_wake_mono != 0 && g->done_wake_mono <= store_mono(g->store)))
         return true;
-    return g->view.apply > tablet_applied(g->tablet) && g->apply_wake_mono == 0;
+    return g->view.apply > tablet_applied(g->tablet) && g->apply_wake_mono == 0 &&
+           group_install_state(g) < GROUP_INSTALL_GRANTED;
 }

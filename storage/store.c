@@ -23,6 +23,12 @@ static void set_defaults(struct store_options *o)
         o->checkpoint_log_bytes = 128u << 20;
     if (o->gc_retention_ns == 0)
         o->gc_retention_ns = 600LL * NS_PER_S;
+    if (o->lag_slots == 0)
+        o->lag_slots = 1000 * 1000;
+    if (o->lag_bytes == 0)
+        o->lag_bytes = 512u << 20;
+    if (o->snapshot_bytes_per_s == 0)
+        o->snapshot_bytes_per_s = 64u << 20;
     if (o->keep_slots == 0)
         o->keep_slots = UPKEEP_KEEP_SLOTS;
 }
@@ -66,6 +72,9 @@ static void make_metrics(struct store *s)
         "From the moment a command was chosen until its time had passed on a majority of clocks.");
     COUNTER(clock_contradictions, "clock_contradictions_total",
             "Messages whose sender's clock is ahead of what this node thinks possible.");
+    COUNTER(snapshots_sent, "snapshots_sent_total", "Snapshots that another node has installed.");
+    COUNTER(snapshots_installed, "snapshots_installed_total", "Snapshots installed on this node.");
+    COUNTER(snapshot_bytes, "snapshot_bytes_total", "Bytes of snapshots sent.");
 #undef COUNTER
     m->queue_length =
         metrics_gauge(r, "meridian_group_queue_length", "Commands that wait for a slot.");
@@ -105,6 +114,7 @@ enum status store_open(const struct store_options *opts, struct store **out, str
     s->worker = worker_new(s, opts->voters, opts->n_voters, fresh);
     s->logwriter = logwriter_new(s, worker_waker(s->worker));
     s->upkeep = upkeep_new(s);
+    s->snapshots = snapshots_new(s);
     TRY(group_open(s, s->worker, FIRST_GROUP, opts->voters, opts->n_voters, &s->groups[0], err));
     s->n_groups = 1;
     s->o.cluster = s->identity.cluster;
@@ -128,7 +138,8 @@ uint64_t store_incarnation(struct store *s)
 void store_wire(struct store *s, struct rpc *rpc)
 {
     s->rpc = rpc;
-    rpc_register(rpc, STORE_RPC_LO, STORE_RPC_HI, worker_deliver, s->worker);
+    rpc_register(rpc, STORE_RPC_LO, STORE_RPC_SNAPSHOT - 1, worker_deliver, s->worker);
+    rpc_register(rpc, STORE_RPC_SNAPSHOT, STORE_RPC_HI, snapshots_deliver, s->snapshots);
 }
 
 void store_start(struct store *s)
@@ -138,6 +149,7 @@ void store_start(struct store *s)
     logwriter_start(s->logwriter);
     worker_start(s->worker);
     upkeep_start(s->upkeep);
+    snapshots_start(s->snapshots);
 }
 
 void store_stop(struct store *s)
@@ -145,6 +157,7 @@ void store_stop(struct store *s)
     if (s->phase != STORE_RUNNING)
         return;
     s->phase = STORE_STOPPED;
+    snapshots_stop(s->snapshots);
     upkeep_stop(s->upkeep);
     worker_stop(s->worker);
     logwriter_stop(s->logwriter);
@@ -157,6 +170,7 @@ void store_halt(struct store *s)
     s->phase = STORE_STOPPED;
     logwriter_halt(s->logwriter);
     worker_halt(s->worker);
+    snapshots_stop(s->snapshots);
     upkeep_stop(s->upkeep);
 }
 
@@ -165,6 +179,7 @@ void store_close(struct store *s)
     if (s == NULL)
         return;
     ASSERT(s->phase != STORE_RUNNING);
+    snapshots_free(s->snapshots);
     for (size_t i = 0; i < s->n_groups; i++)
         group_close(s->groups[i]);
     upkeep_free(s->upkeep);

@@ -24,7 +24,7 @@ struct store;
 struct store_hand;
 
 /* rpc message types of this floor */
-enum { STORE_RPC_LO = 0x0100, STORE_RPC_HI = 0x01ff };
+enum { STORE_RPC_LO = 0x0100, STORE_RPC_SNAPSHOT = 0x0180, STORE_RPC_HI = 0x01ff };
 
 struct store_options {
     const char *dir;         /* data directory; NULL with memdisk */
@@ -40,9 +40,13 @@ struct store_options {
     uint64_t cache_bytes;           /* engine cache; 0: 64 MiB */
     int64_t gc_retention_ns;        /* history that stays readable; 0: 10 min */
     uint64_t keep_slots;            /* of the log's end, never dropped; 0: 1,024 */
-    bool fault_nosync;              /* test builds: never sync */
-    const struct store_hand *hand;  /* the simulator: no threads, see store_step.h; NULL */
-    struct tt *tt;                  /* borrowed, as all below */
+    /* A voter that is absent keeps the others' logs from being cut up to here; beyond, it gets a snapshot. */
+    uint64_t lag_slots;            /* 0: 1,000,000 */
+    uint64_t lag_bytes;            /* 0: 512 MiB */
+    uint64_t snapshot_bytes_per_s; /* pace of the snapshots that leave; 0: 64 MiB */
+    bool fault_nosync;             /* test builds: never sync */
+    const struct store_hand *hand; /* the simulator: no threads, see store_step.h; NULL */
+    struct tt *tt;                 /* borrowed, as all below */
     struct logger *log;
     struct metrics *metrics;
     struct faults *faults;

@@ -9,6 +9,7 @@
 
 #include "storage/logwriter.h"
 #include "storage/plog.h"
+#include "storage/snapshot_shell.h"
 #include "storage/store.h"
 #include "storage/store_step.h"
 #include "storage/upkeep.h"
@@ -24,6 +25,7 @@ struct store_metrics {
     struct metric *checkpoints, *checkpoint_ns, *versions_collected, *read_only;
     struct metric *clock_contradictions, *clock_bound_ns, *clock_age_ns, *clock_distrusted;
     struct hist *commit_wait_ns;
+    struct metric *snapshots_sent, *snapshots_installed, *snapshot_bytes;
 };
 
 enum store_phase { STORE_OPENED, STORE_RUNNING, STORE_STOPPED };
@@ -43,6 +45,7 @@ struct store {
     struct worker *worker;       /* owned */
     struct logwriter *logwriter; /* owned */
     struct upkeep *upkeep;       /* owned */
+    struct snapshots *snapshots; /* owned */
     atomic_uint full;            /* enum store_full */
     atomic_bool failed;
     atomic_bool distrusted; /* the clocks of the others contradict this node's */

@@ -11,7 +11,10 @@ void store_step_begin(struct store *s)
 
 void store_step_deliver(struct store *s, const struct rpc_msg *msg)
 {
-    worker_deliver(s->worker, msg);
+    if (msg->type >= STORE_RPC_SNAPSHOT)
+        snapshots_deliver(s->snapshots, msg);
+    else
+        worker_deliver(s->worker, msg);
 }
 
 bool store_step_round(struct store *s, int64_t *out_wake_mono)
@@ -32,6 +35,11 @@ enum status store_step_log_write(struct store *s, struct err *err)
 int64_t store_step_upkeep(struct store *s)
 {
     return upkeep_round(s->upkeep);
+}
+
+int64_t store_step_snapshots(struct store *s)
+{
+    return snapshots_round(s->snapshots);
 }
 
 bool store_step_retire(struct store *s)

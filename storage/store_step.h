@@ -35,6 +35,9 @@ bool store_step_round(struct store *s, int64_t *out_wake_mono);
 bool store_step_log_take(struct store *s);
 enum status store_step_log_write(struct store *s, struct err *err) MRD_CHECKED;
 int64_t store_step_upkeep(struct store *s); /* how long to pause until the next */
+/* Snapshots that leave and come: a round after each delivery of their messages (type STORE_RPC_SNAPSHOT), and no later than
+ * the time it returns; a round of the worker should follow. */
+int64_t store_step_snapshots(struct store *s);
 /* A clean stop, asked after each round from then on: true once every lease is given up. */
 bool store_step_retire(struct store *s);
 /* Every command that waits is answered; only store_close may follow. */

@@ -14,7 +14,8 @@ enum {
     TICK_NS = 1 * NS_PER_S,
     COLLECT_PAUSE_NS = 10 * NS_PER_MS, /* between slices */
     COLLECT_VERSIONS = 2048,           /* looked at in a slice */
-    COLLECT_PASSES = 10                /* in the time of a retention */
+    COLLECT_PASSES = 10,               /* in the time of a retention */
+    LAG_MARKS = 32                     /* how finely bytes of log are known by slot */
 };
 
 /* Of one group; the thread's, but `before` and `last` are guarded by checkpoint_mu. */
@@ -22,6 +23,11 @@ struct care {
     slot_no before; /* applied when the checkpoint before the last one began */
     slot_no last;   /* applied when the last one began */
     slot_no dropped;
+    struct { /* how much had been logged when the log was that long; oldest first */
+        slot_no slot;
+        uint64_t bytes;
+    } marks[LAG_MARKS];
+    size_t n_marks;
     /* Removal of old versions. */
     bool collecting;
     tstamp horizon;    /* of this pass, or of the last one that was finished */
@@ -144,12 +150,44 @@ static slot_no least(slot_no a, slot_no b)
     return a < b ? a : b;
 }
 
+static slot_no most(slot_no a, slot_no b)
+{
+    return a > b ? a : b;
+}
+
+static void mark_log(struct care *c, slot_no slot, uint64_t bytes, uint64_t max)
+{
+    if (c->n_marks > 0 && bytes - c->marks[c->n_marks - 1].bytes < max / (LAG_MARKS / 2))
+        return;
+    if (c->n_marks == LAG_MARKS)
+        memmove(c->marks, c->marks + 1, --c->n_marks * sizeof c->marks[0]);
+    c->marks[c->n_marks].slot = slot;
+    c->marks[c->n_marks++].bytes = bytes;
+}
+
+/* The log is not kept for anybody's sake up to here: whoever lacks that gets a snapshot. */
+static slot_no lag_bound(struct upkeep *u, struct group *g, struct care *c)
+{
+    const struct store_options *o = &u->store->o;
+    slot_no last = atomic_load(&g->last);
+    uint64_t bytes = atomic_load(&g->bytes_logged);
+    slot_no bound = last > o->lag_slots ? last - o->lag_slots : 0;
+    size_t i = c->n_marks;
+
+    while (i > 0 && bytes - c->marks[i - 1].bytes < o->lag_bytes)
+        i--;
+    if (i > 0)
+        bound = most(bound, c->marks[i - 1].slot);
+    mark_log(c, last, bytes, o->lag_bytes);
+    return bound;
+}
+
 /* Asks the worker to let Paxos forget; once it has, the rows go. */
 static void drop_head(struct upkeep *u, size_t i)
 {
     struct group *g = u->store->groups[i];
     struct care *c = &u->care[i];
-    slot_no keep = u->store->o.keep_slots;
+    slot_no keep = u->store->o.keep_slots, hold;
     slot_no last = atomic_load(&g->last), agreed = atomic_load(&g->drop_agreed), upto;
     enum status st;
     struct err err;
@@ -164,7 +202,10 @@ static void drop_head(struct upkeep *u, size_t i)
     pthread_mutex_lock(&u->checkpoint_mu);
     upto = c->before;
     pthread_mutex_unlock(&u->checkpoint_mu);
-    upto = least(upto, atomic_load(&g->everywhere));
+    upto = least(upto, most(atomic_load(&g->everywhere), lag_bound(u, g, c)));
+    hold = atomic_load(&g->snapshot_hold);
+    if (hold != 0) /* whoever is installing needs what follows */
+        upto = least(upto, hold);
     upto = least(upto, last > keep ? last - keep : 0);
     if (upto > atomic_load(&g->drop_wanted) && upto > agreed) {
         atomic_store(&g->drop_wanted, upto);
@@ -259,6 +300,7 @@ void upkeep_begin(struct upkeep *u)
     for (size_t i = 0; i < u->store->n_groups; i++) {
         u->care[i].dropped = atomic_load(&u->store->groups[i]->drop_agreed);
         u->care[i].last = tablet_applied(u->store->groups[i]->tablet);
+        mark_log(&u->care[i], u->care[i].dropped, 0, u->store->o.lag_bytes);
     }
 }
 

@@ -2,8 +2,8 @@
  * upkeep.h - the background thread of a store: checkpoints, log truncation, removal of old versions.
  *
  * A checkpoint is due by time or by bytes of log, if anything was applied since the last. The log is cut
- * only behind the checkpoint before the last one, only where every voter's log is durable, and never within the
- * last keep_slots slots. Old versions go in slices with pauses, after the horizon was raised. Threads: as worker.h;
+ * only behind the checkpoint before the last one, only where every voter's log is durable (or lags by more than
+ * lag_slots or lag_bytes), never behind a snapshot that is on its way, and never within the last keep_slots slots. Old versions go in slices with pauses, after the horizon was raised. Threads: as worker.h;
  * upkeep_checkpoint from any thread.
  */
 #ifndef MRD_STORAGE_UPKEEP_H

@@ -20,7 +20,9 @@ struct cluster_options {
     bool real;               /* WiredTiger and nng */
     int64_t lease_ns;        /* 0: 1 s */
     const char *clock;       /* NULL: fixed:200us */
-    int64_t gc_retention_ns; /* 0: the store's default */
+    int64_t gc_retention_ns; /* 0: the store's default; as all below */
+    int64_t checkpoint_interval_ns;
+    uint64_t keep_slots, lag_slots, snapshot_bytes_per_s;
 };
 
 struct cluster_node {
