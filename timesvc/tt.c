@@ -90,9 +90,8 @@ static void wait_step(struct tt_interval iv, tstamp t, int64_t mono_ns, int64_t 
 {
     const int64_t spin_ns = 100 * NS_PER_US; /* a sleep comes back 70 us late and more */
     const int64_t slice_ns = 10 * NS_PER_MS; /* the mapping may change while we sleep */
-    int64_t left = tt_is_void(iv) ? slice_ns : t - iv.earliest;
+    int64_t left = min64(min64(t - iv.earliest, slice_ns), deadline_mono_ns - mono_ns);
 
-    left = min64(min64(left, slice_ns), deadline_mono_ns - mono_ns);
     if (left > spin_ns)
         mono_sleep_until(mono_ns + left - spin_ns);
     else if (*spun_ns < 4 * spin_ns)
@@ -111,7 +110,7 @@ enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns, str
 
         if (tt_passed(iv, t))
             return ST_OK;
-        if (mono_ns >= deadline_mono_ns && tt_is_void(iv))
+        if (tt_is_void(iv))
             return err_set(err, ST_RETRY, SQLSTATE_CANNOT_CONNECT_NOW,
                            "this node cannot bound its clock error");
         if (mono_ns >= deadline_mono_ns)

@@ -66,7 +66,8 @@ bool tt_after(struct tt *tt, tstamp t);  /* t has surely passed */
 bool tt_before(struct tt *tt, tstamp t); /* t has surely not come */
 
 /* Waits until tt_after(t) or the monotonic deadline; sleeps, then spins for the last 100 us.
- * ST_OK, or ST_RETRY at the deadline (also when time stays void). Blocks: session threads only. */
+ * ST_OK, or ST_RETRY at the deadline, and as soon as time is void: who waits may hold locks that others wait for, and
+ * void time may last. Blocks: session threads only. */
 enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns,
                           struct err *err) MRD_CHECKED;
 
