@@ -9,6 +9,7 @@
 #include "tools/demo/demo.h"
 #include "tools/meridian/sql.h"
 #include "tools/meridian/time.h"
+#include "tools/meridian/timed.h"
 
 enum { EXIT_USAGE = 64 };
 
@@ -22,6 +23,8 @@ static const struct subcommand subcommands[] = {
     {"time", "what the nodes' clocks say, how sure they are, and whether they agree", cmd_time},
     {"demo", "three nodes on this machine, real data, a leader that is killed", cmd_demo},
     {"bench", "throughput, latency and CPU of upserts and reads, as a table and as TSV", cmd_bench},
+    {"timed", "publishes this machine's time and its bound, for nodes that read page:FILE",
+     cmd_timed},
 };
 enum { N_SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
 
