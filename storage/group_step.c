@@ -96,6 +96,7 @@ void group_step(struct group *g, struct paxos_in *in)
 
     in->now = store_now(g->store, &in->mono_ns);
     in->support = worker_support(g->worker);
+    in->no_data = group_install_state(g) >= GROUP_INSTALL_GRANTED;
     paxos_step(g->paxos, in, &out);
     take_write(g, &out);
     for (size_t i = 0; i < out.n_send; i++) {

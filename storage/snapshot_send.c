@@ -160,6 +160,8 @@ int64_t send_round(struct snapshots *sh, int64_t mono)
     }
     if (s->wanted != 0 && mono >= s->next_mono)
         serve(sh, mono);
+    if (s->group == NULL) /* that was its end */
+        return mono;
     if (s->wanted != 0)
         return s->next_mono;
     if (mono >= offer_at(s))

@@ -298,6 +298,8 @@ static void begin_step(struct paxos *p, const struct paxos_in *in)
         p->mono = in->mono_ns;
     p->ticked = in->kind == PAXOS_IN_TICK;
     p->sup = in->support;
+    ASSERT(!in->no_data || p->role == PAXOS_FOLLOWER);
+    p->no_data = in->no_data;
     p->n_send = 0;
     p->step_write = 0;
     p->cut_from = 0;

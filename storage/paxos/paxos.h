@@ -204,6 +204,9 @@ struct paxos_in {
     struct tt_interval now; /* may be void */
     int64_t mono_ns;
     struct support *support; /* the node's */
+    /* As long as it is said: the data is not there (a snapshot is being installed), so this replica votes and
+     * keeps its log, but does not campaign. Said to a follower only. */
+    bool no_data;
     union {
         const struct paxos_msg *msg;
         struct bytes payload;

@@ -182,6 +182,7 @@ struct paxos {
     struct tt_interval now;
     int64_t mono;
     struct support *sup;
+    bool no_data;
     bool wrote_hard, won, lost, load_out, moved_head;
     bool ticked; /* by TICK */
     struct paxos_head head;

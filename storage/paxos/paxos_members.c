@@ -29,7 +29,7 @@ bool px_votes(const struct peer *peer)
 
 bool px_can_lead(const struct paxos *p)
 {
-    return px_votes(p->self) && !p->self->witness;
+    return px_votes(p->self) && !p->self->witness && !p->no_data;
 }
 
 struct peer *px_peer(struct paxos *p, node_id node)

@@ -10,7 +10,6 @@
 
 #include "base/bytes.h"
 #include "tools/meridian/shell.h"
-#include "tools/meridian/where.h"
 
 enum { ACTIONS_MAX = 64 };
 
@@ -21,7 +20,7 @@ struct action {
 };
 
 struct sql_flags {
-    struct where where;
+    const char *host, *port, *user, *database, *where;
     struct action actions[ACTIONS_MAX];
     int n_actions;
     bool csv, expanded, tuples_only, unaligned, quiet, echo, timing, on_error_stop;
@@ -55,16 +54,16 @@ static bool take_flag(struct sql_flags *f, int ch)
 {
     switch (ch) {
     case 'h':
-        f->where.host = optarg;
+        f->host = optarg;
         break;
     case 'p':
-        f->where.port = optarg;
+        f->port = optarg;
         break;
     case 'U':
-        f->where.user = optarg;
+        f->user = optarg;
         break;
     case 'd':
-        f->where.database = optarg;
+        f->database = optarg;
         break;
     case 'c':
     case 'f':
@@ -135,11 +134,44 @@ static bool parse_flags(struct sql_flags *f, int argc, char **argv)
         const char *rest = argv[optind++];
 
         if (strstr(rest, "://") != NULL || strchr(rest, '=') != NULL)
-            f->where.url = rest;
+            f->where = rest;
         else
-            f->where.database = rest;
+            f->database = rest;
     }
     return optind >= argc;
+}
+
+/* name='value' of libpq's connection string. */
+static void put_keyword(struct buf *b, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    buf_put(b, name, strlen(name));
+    buf_put(b, "='", 2);
+    for (; *value != '\0'; value++) {
+        if (*value == '\'' || *value == '\\')
+            buf_put_u8(b, '\\');
+        buf_put_u8(b, (uint8_t)*value);
+    }
+    buf_put(b, "' ", 2);
+}
+
+/* A URL stands alone; without any flag the environment decides; else flags over our own defaults. */
+static void where_of(const struct sql_flags *f, struct buf *out)
+{
+    bool flags = f->host != NULL || f->port != NULL || f->user != NULL || f->database != NULL;
+
+    if (f->where != NULL) {
+        buf_put(out, f->where, strlen(f->where));
+    } else if (flags || getenv("MERIDIAN_URL") == NULL) {
+        const char *user = f->user != NULL ? f->user : getenv("PGUSER");
+
+        put_keyword(out, "host", f->host != NULL ? f->host : "127.0.0.1");
+        put_keyword(out, "port", f->port != NULL ? f->port : "5433");
+        put_keyword(out, "user", user != NULL ? user : getenv("USER"));
+        put_keyword(out, "dbname", f->database != NULL ? f->database : "meridian");
+    }
+    buf_put_u8(out, 0);
 }
 
 static int run_actions(struct shell *sh, const struct sql_flags *f)
@@ -205,7 +237,7 @@ int cmd_sql(int argc, char **argv)
     }
     shell_init(&sh);
     apply(&sh, &f);
-    where_put(&f.where, &where);
+    where_of(&f, &where);
     if (!shell_connect(&sh, (char *)where.ptr)) {
         rc = SHELL_NO_CONNECTION;
     } else if (f.output != NULL && (sh.out = fopen(f.output, "we")) == NULL) {

@@ -124,6 +124,26 @@ static enum status set_checkpoint_log(struct options *o, const char *value, stru
     return units_size(value, &o->checkpoint_log_bytes, err);
 }
 
+static enum status set_log_keep(struct options *o, const char *value, struct err *err)
+{
+    return units_number("log-keep", value, 1, INT64_MAX, &o->keep_slots, err);
+}
+
+static enum status set_log_lag(struct options *o, const char *value, struct err *err)
+{
+    return units_number("log-lag", value, 1, INT64_MAX, &o->lag_slots, err);
+}
+
+static enum status set_log_lag_bytes(struct options *o, const char *value, struct err *err)
+{
+    return units_size(value, &o->lag_bytes, err);
+}
+
+static enum status set_snapshot_rate(struct options *o, const char *value, struct err *err)
+{
+    return units_size(value, &o->snapshot_bytes_per_s, err);
+}
+
 static enum status set_op_timeout(struct options *o, const char *value, struct err *err)
 {
     return units_duration(value, 0, &o->op_timeout_ns, err);
@@ -188,8 +208,7 @@ static const struct option_def defs[] = {
     {"listen-rpc", "HOST:PORT", "for the other nodes (default 127.0.0.1:4700)", set_listen_rpc},
     {"peer", "N=HOST:PORT", "another node; once for each", add_peer},
     {"time", "SOURCE",
-     "chrony[:SOCKET|:HOST:PORT], clockbound[:PAGE], page:FILE, kernel, fixed:200us, auto (the "
-     "default)",
+     "chrony[:SOCKET|:HOST:PORT], clockbound[:PAGE], kernel, fixed:200us, auto (default auto)",
      set_time},
     {"time-drift", "PPM", "worst rate error of this node's oscillator (default 50)",
      set_time_drift},
@@ -198,6 +217,12 @@ static const struct option_def defs[] = {
     {"cache", "SIZE", "memory for data pages (default 256MB)", set_cache},
     {"checkpoint", "TIME", "between checkpoints (default 30s)", set_checkpoint},
     {"checkpoint-log", "SIZE", "log that makes an earlier one (default 128MB)", set_checkpoint_log},
+    {"log-keep", "N", "entries at the log's end that are never cut (default 1024)", set_log_keep},
+    {"log-lag", "N", "entries kept for a node that is away; then a snapshot (default 1000000)",
+     set_log_lag},
+    {"log-lag-bytes", "SIZE", "the same in bytes (default 512MB)", set_log_lag_bytes},
+    {"snapshot-rate", "SIZE", "bytes a second of a snapshot for another node (default 64MB)",
+     set_snapshot_rate},
     {"op-timeout", "TIME", "how long an operation looks for a leader (default 10s)",
      set_op_timeout},
     {"statement-memory", "SIZE", "of one statement (default 256MB)", set_statement_memory},

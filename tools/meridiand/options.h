@@ -34,6 +34,10 @@ struct options {
     int64_t cache_bytes;
     int64_t checkpoint_ns;
     int64_t checkpoint_log_bytes;
+    int64_t keep_slots;
+    int64_t lag_slots;
+    int64_t lag_bytes;
+    int64_t snapshot_bytes_per_s;
     int64_t op_timeout_ns;
     int64_t statement_memory;
     unsigned max_connections;

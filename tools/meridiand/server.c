@@ -105,6 +105,10 @@ static enum status open_store(struct server *sv, const struct options *o, struct
                                  .lease_ns = o->lease_ns,
                                  .checkpoint_interval_ns = o->checkpoint_ns,
                                  .checkpoint_log_bytes = (uint64_t)o->checkpoint_log_bytes,
+                                 .keep_slots = (uint64_t)o->keep_slots,
+                                 .lag_slots = (uint64_t)o->lag_slots,
+                                 .lag_bytes = (uint64_t)o->lag_bytes,
+                                 .snapshot_bytes_per_s = (uint64_t)o->snapshot_bytes_per_s,
                                  .cache_bytes =
                                      o->cache_bytes != 0 ? (uint64_t)o->cache_bytes : CACHE_BYTES,
                                  .fault_nosync = o->no_sync,
