@@ -13,25 +13,36 @@
 #include "base/clock.h"
 #include "timesvc/tt_fault.h"
 #include "timesvc/tt_page.h"
+#include "timesvc/tt_shm.h"
 #include "timesvc/tt_source.h"
 
+enum { MAPPED_MAX = 64 };
+
 struct tt {
+    /* What a reader of time touches; written when something changes that people have a name for. */
+    _Alignas(64) const struct tt_page *_Atomic from; /* one's own page, or one of shm's */
+    struct tt_fault_file *fault;                     /* owned; NULL: none. Constant while open */
+    _Atomic bool distrusted;                         /* written under mu, read by anyone */
+
     _Alignas(64) struct tt_page page; /* written under mu, read by anyone */
-    struct tt_fault_file *fault;      /* owned; NULL: none. Constant while open */
-    _Atomic bool distrusted;          /* written under mu, read by anyone */
 
     _Alignas(64) pthread_mutex_t mu; /* lock 1 of timesvc; readers of time never take it */
     pthread_cond_t stop_cond;
-    bool stop;         /* guarded by mu */
-    bool is_void;      /* guarded by mu */
-    const char *why;   /* guarded by mu; static storage */
-    char distrust[96]; /* guarded by mu: why, while distrusted */
-    char via[128];     /* guarded by mu */
-    char note[128];    /* guarded by mu; what the source's last answer was if it was of no use */
-    struct tt_bound bound;    /* guarded by mu */
-    enum tt_source_kind kind; /* constant while open */
-    struct tt_source *src;    /* owned; the poller's; NULL: simulated */
-    bool has_poller;          /* constant while open */
+    bool stop;             /* guarded by mu */
+    char distrust[96];     /* guarded by mu: why, while distrusted */
+    struct tt_facts facts; /* guarded by mu; of the last poll */
+
+    /* The poller's alone, while there is one. */
+    struct tt_bound bound;
+    struct tt_source *src; /* owned; NULL: simulated, page */
+    struct tt_page *to;    /* where mappings are published: one's own page, or shm's */
+    struct tt_shm *shm
+        [MAPPED_MAX]; /* owned. The page that is published; or all that were ever read, the last in use:
+                                     * a reader may still be on an earlier one */
+    size_t n_shm;
+
+    struct tt_source_spec spec; /* this and the rest: constant while open */
+    bool has_poller;
     pthread_t poller;
     char *source; /* as given; owned */
     struct logger *log;
@@ -44,7 +55,7 @@ struct tt_interval tt_now_unjudged(struct tt *tt, int64_t *out_mono_ns)
     int64_t raw, bound, utc;
 
     /* The page first, the clock after it: whatever delays us in between only widens the bound. */
-    tt_page_read(&tt->page, &map);
+    tt_page_read(atomic_load_explicit(&tt->from, memory_order_acquire), &map);
     raw = mono_now();
     *out_mono_ns = raw;
     bound = tt_map_bound(&map, raw);
@@ -90,9 +101,8 @@ static void wait_step(struct tt_interval iv, tstamp t, int64_t mono_ns, int64_t 
 {
     const int64_t spin_ns = 100 * NS_PER_US; /* a sleep comes back 70 us late and more */
     const int64_t slice_ns = 10 * NS_PER_MS; /* the mapping may change while we sleep */
-    int64_t left = tt_is_void(iv) ? slice_ns : t - iv.earliest;
+    int64_t left = min64(min64(t - iv.earliest, slice_ns), deadline_mono_ns - mono_ns);
 
-    left = min64(min64(left, slice_ns), deadline_mono_ns - mono_ns);
     if (left > spin_ns)
         mono_sleep_until(mono_ns + left - spin_ns);
     else if (*spun_ns < 4 * spin_ns)
@@ -111,7 +121,7 @@ enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns, str
 
         if (tt_passed(iv, t))
             return ST_OK;
-        if (mono_ns >= deadline_mono_ns && tt_is_void(iv))
+        if (tt_is_void(iv))
             return err_set(err, ST_RETRY, SQLSTATE_CANNOT_CONNECT_NOW,
                            "this node cannot bound its clock error");
         if (mono_ns >= deadline_mono_ns)
@@ -122,36 +132,113 @@ enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns, str
     }
 }
 
+/* What a poll found becomes what tt_describe tells; a change between bounded and void is logged. */
+static void tell(struct tt *tt, const struct tt_facts *facts, int64_t bound_ns)
+{
+    const char *why = tt_verdict_text((enum tt_verdict)facts->verdict);
+    bool is_void = tt_verdict_is_void((enum tt_verdict)facts->verdict), was_void;
+    bool first, other;
+
+    pthread_mutex_lock(&tt->mu);
+    first = tt->facts.via[0] == '\0';
+    other = strcmp(tt->facts.via, facts->via) != 0;
+    was_void = tt_verdict_is_void((enum tt_verdict)tt->facts.verdict);
+    tt->facts = *facts;
+    pthread_mutex_unlock(&tt->mu);
+    if (first || other || was_void != is_void)
+        log_event(tt->log, is_void ? LOG_WARN : LOG_INFO, is_void ? "time.void" : "time.bounded",
+                  "source=%s via=%s bound_us=%" PRId64 " why=\"%s%s\"", tt->source, facts->via,
+                  bound_ns < 0 ? -1 : bound_ns / NS_PER_US, why, facts->note);
+}
+
+static void set_note(struct tt_facts *facts, const char *note)
+{
+    (void)snprintf(facts->note, sizeof facts->note, "%s%.120s", *note == '\0' ? "" : ": ", note);
+}
+
 /* Asks the source, which may take its time, and publishes what comes of the answer. */
 static void poll_source(struct tt *tt)
 {
+    const struct tt_bound *b = &tt->bound;
     struct tt_sample sample;
     struct tt_said said;
     struct tt_map map;
     enum tt_verdict verdict;
-    bool other = tt_source_ask(tt->src, &sample, &said), first, changed;
-    const char *note;
+    struct tt_facts facts;
 
-    pthread_mutex_lock(&tt->mu);
-    first = tt->why == NULL;
-    if (other)
+    if (tt_source_ask(tt->src, &sample, &said))
         tt_bound_new_source(&tt->bound);
     tt_bound_step(&tt->bound, &sample, &said, &map, &verdict);
-    tt_page_write(&tt->page, &map);
-    tt->why = tt_verdict_text(verdict);
-    (void)snprintf(tt->via, sizeof tt->via, "%s", tt_source_via(tt->src));
-    note = tt_source_note(tt->src);
-    (void)snprintf(tt->note, sizeof tt->note, "%s%.120s", *note == '\0' ? "" : ": ", note);
-    changed = first || tt->is_void != tt_verdict_is_void(verdict);
-    tt->is_void = tt_verdict_is_void(verdict);
-    pthread_mutex_unlock(&tt->mu);
-    if (other || (first && tt->kind == TT_AUTO))
-        log_event(tt->log, LOG_INFO, "time.source", "via=%s%s", tt->via, tt->note);
-    if (changed)
-        log_event(tt->log, tt->is_void ? LOG_WARN : LOG_INFO,
-                  tt->is_void ? "time.void" : "time.bounded",
-                  "source=%s via=%s bound_us=%" PRId64 " why=\"%s%s\"", tt->source, tt->via,
-                  map.bound_ns < 0 ? -1 : map.bound_ns / NS_PER_US, tt->why, tt->note);
+    facts = (struct tt_facts){
+        .verdict = verdict,
+        .said_ns = b->said_ns,
+        .said_raw_ns = b->said_raw_ns,
+        .ref_raw_ns = b->has_ref ? b->ref_raw_ns : -1,
+        .ref_id = b->has_ref ? b->ref_id : 0,
+        .stratum = b->has_ref ? b->stratum : 0,
+        .leap_announced = b->leap_utc_ns != 0,
+        .n_reports = (int64_t)b->counts.reports,
+        .n_unusable = (int64_t)b->counts.unusable,
+        .n_restarts = (int64_t)b->counts.restarts,
+        .n_steps = (int64_t)b->counts.steps,
+    };
+    (void)snprintf(facts.via, sizeof facts.via, "%s", tt_source_via(tt->src));
+    set_note(&facts, tt_source_note(tt->src));
+    tt_page_write(tt->to, &map);
+    if (tt->n_shm > 0)
+        tt_shm_put_facts(tt->shm[0], &facts);
+    tell(tt, &facts, map.bound_ns);
+}
+
+/* Maps the page anew if it has come, or if another file has taken its place. */
+static void follow_page(struct tt *tt, struct tt_facts *facts)
+{
+    struct tt_shm *shm;
+    struct err err;
+
+    if (tt->n_shm > 0 && !tt_shm_is_replaced(tt->shm[tt->n_shm - 1], tt->spec.where))
+        return;
+    if (tt->n_shm == MAPPED_MAX) {
+        set_note(facts, "the page was replaced too often: restart this process");
+    } else if (tt_shm_open(tt->spec.where, &shm, &err) == ST_OK) {
+        tt->shm[tt->n_shm++] = shm;
+        atomic_store_explicit(&tt->from, tt_shm_page(shm), memory_order_release);
+    } else {
+        set_note(facts, err.msg);
+    }
+}
+
+/* Readers are on the publisher's page: here is only looked after which one, and why. */
+static void poll_page(struct tt *tt)
+{
+    struct tt_facts facts = {.verdict = TT_VOID_NEVER, .said_ns = -1, .ref_raw_ns = -1};
+    char note[sizeof facts.note];
+    struct tt_map map;
+    int64_t bound;
+
+    follow_page(tt, &facts);
+    memcpy(note, facts.note, sizeof note);
+    if (tt->n_shm > 0)
+        tt_shm_get_facts(tt->shm[tt->n_shm - 1], &facts);
+    else
+        (void)snprintf(facts.via, sizeof facts.via, "page");
+    if (note[0] != '\0')
+        memcpy(facts.note, note, sizeof note);
+    tt_page_read(atomic_load(&tt->from), &map);
+    bound = tt_map_bound(&map, mono_now());
+    if (bound < 0 && !tt_verdict_is_void((enum tt_verdict)facts.verdict)) {
+        facts.verdict = TT_VOID_SILENT;
+        set_note(&facts, "nobody publishes on the page any more");
+    }
+    tell(tt, &facts, bound);
+}
+
+static void poll_once(struct tt *tt)
+{
+    if (tt->spec.kind == TT_PAGE)
+        poll_page(tt);
+    else
+        poll_source(tt);
 }
 
 static struct timespec poll_at(void)
@@ -180,7 +267,7 @@ static void *poll_main(void *arg)
         if (tt->stop)
             break;
         pthread_mutex_unlock(&tt->mu);
-        poll_source(tt);
+        poll_once(tt);
         pthread_mutex_lock(&tt->mu);
     }
     pthread_mutex_unlock(&tt->mu);
@@ -200,8 +287,10 @@ static struct tt *tt_make(const struct tt_options *opts)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&tt->stop_cond, &attr);
     pthread_condattr_destroy(&attr);
+    tt->to = &tt->page;
+    atomic_store(&tt->from, &tt->page);
+    tt->facts = (struct tt_facts){.verdict = TT_VOID_NEVER, .said_ns = -1, .ref_raw_ns = -1};
     tt->source = xstrdup(opts->source);
-    (void)snprintf(tt->via, sizeof tt->via, "%s", opts->source);
     tt->log = opts->log;
     return tt;
 }
@@ -210,7 +299,7 @@ static enum status start_poller(struct tt *tt, struct err *err)
 {
     int rc;
 
-    poll_source(tt); /* time is there, or is known not to be, before the first reader */
+    poll_once(tt); /* time is there, or is known not to be, before the first reader */
     rc = pthread_create(&tt->poller, NULL, poll_main, tt);
     if (rc != 0)
         return err_set(err, ST_RETRY, SQLSTATE_OUT_OF_MEMORY, "cannot start the clock poller: %s",
@@ -219,13 +308,28 @@ static enum status start_poller(struct tt *tt, struct err *err)
     return ST_OK;
 }
 
+/* From now on mappings go to a page of the file at `path`, where readers here find them, too. */
+static enum status start_publishing(struct tt *tt, const char *path, struct err *err)
+{
+    enum status st = ST_OK;
+
+    if (tt->spec.kind == TT_PAGE || tt->spec.kind == TT_SIMULATED)
+        return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
+                       "a page of time is not published from source \"%s\"", tt->source);
+    TRY(tt_shm_publish(path, &tt->shm[0], err));
+    tt->n_shm = 1;
+    tt->to = tt_shm_page(tt->shm[0]);
+    atomic_store(&tt->from, tt->to);
+out:
+    return st;
+}
+
 enum status tt_open(const struct tt_options *opts, struct tt **out, struct err *err)
 {
     enum status st = ST_OK;
     struct tt *tt = tt_make(opts);
-    struct tt_source_spec spec;
 
-    TRY(tt_source_parse(opts->source, &spec, err));
+    TRY(tt_source_parse(opts->source, &tt->spec, err));
     if (opts->drift_ppb < 0 || opts->drift_ppb > TT_DRIFT_MAX_PPB) {
         st = err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
                      "an oscillator's drift is at most %d ppm", TT_DRIFT_MAX_PPB / 1000);
@@ -233,14 +337,13 @@ enum status tt_open(const struct tt_options *opts, struct tt **out, struct err *
     }
     if (opts->fault_path != NULL)
         TRY(tt_fault_open(opts->fault_path, &tt->fault, err));
-    tt->kind = spec.kind;
+    if (opts->publish != NULL)
+        TRY(start_publishing(tt, opts->publish, err));
     tt_bound_init(&tt->bound, opts->drift_ppb);
-    if (spec.kind == TT_SIMULATED) {
-        tt->why = "void: simulated time was never set";
-    } else {
-        TRY(tt_source_open(&spec, &tt->src, err));
+    if (tt->spec.kind != TT_SIMULATED && tt->spec.kind != TT_PAGE)
+        TRY(tt_source_open(&tt->spec, &tt->src, err));
+    if (tt->spec.kind != TT_SIMULATED)
         TRY(start_poller(tt, err));
-    }
     *out = tt;
 out:
     if (st != ST_OK)
@@ -260,6 +363,8 @@ void tt_close(struct tt *tt)
         pthread_join(tt->poller, NULL);
     tt_source_close(tt->src);
     tt_fault_close(tt->fault);
+    for (size_t i = 0; i < tt->n_shm; i++)
+        tt_shm_close(tt->shm[i]);
     pthread_cond_destroy(&tt->stop_cond);
     pthread_mutex_destroy(&tt->mu);
     free(tt->source);
@@ -276,32 +381,35 @@ static bool is_lying(const struct tt *tt)
 void tt_describe(struct tt *tt, struct tt_report *out)
 {
     struct tt_map map;
-    const struct tt_bound *b = &tt->bound;
+    const struct tt_facts *f = &tt->facts;
     int64_t raw;
     struct tt_interval iv = tt_now_unjudged(tt, &raw);
-    bool lying = is_lying(tt);
+    const char *lying = is_lying(tt) ? "; a fault is injected" : "";
 
     memset(out, 0, sizeof *out);
     out->source = tt->source;
     out->bound_ns = tt_is_void(iv) ? -1 : (iv.latest - iv.earliest) / 2;
     pthread_mutex_lock(&tt->mu);
-    tt_page_read(&tt->page, &map);
+    tt_page_read(atomic_load(&tt->from), &map);
     out->distrusted = atomic_load(&tt->distrusted);
-    (void)snprintf(out->why, sizeof out->why, "%s%.80s%s", out->distrusted ? tt->distrust : tt->why,
-                   out->distrusted ? "" : tt->note, lying ? "; a fault is injected" : "");
-    (void)snprintf(out->via, sizeof out->via, "%s", tt->via);
+    if (out->distrusted)
+        (void)snprintf(out->why, sizeof out->why, "%s%s", tt->distrust, lying);
+    else
+        (void)snprintf(out->why, sizeof out->why, "%s%.120s%s",
+                       tt_verdict_text((enum tt_verdict)f->verdict), f->note, lying);
+    (void)snprintf(out->via, sizeof out->via, "%s", f->via[0] == '\0' ? tt->source : f->via);
     out->age_ns = map.generation == 0 || map.base_raw_ns > raw ? 0 : raw - map.base_raw_ns;
-    out->said_ns = b->said_ns;
-    out->said_age_ns = b->said_ns < 0 ? 0 : raw - b->said_raw_ns;
-    out->ref_age_ns = b->has_ref ? raw - b->ref_raw_ns : -1;
+    out->said_ns = f->said_ns;
+    out->said_age_ns = f->said_ns < 0 ? 0 : raw - f->said_raw_ns;
+    out->ref_age_ns = f->ref_raw_ns < 0 ? -1 : raw - f->ref_raw_ns;
     out->drift_ppb = tt_ppb_of_q(map.drift_q);
-    out->ref_id = b->ref_id;
-    out->stratum = b->stratum;
-    out->leap_announced = b->leap_utc_ns != 0;
-    out->n_reports = b->counts.reports;
-    out->n_unusable = b->counts.unusable;
-    out->n_restarts = b->counts.restarts;
-    out->n_steps = b->counts.steps;
+    out->ref_id = (uint32_t)f->ref_id;
+    out->stratum = (int)f->stratum;
+    out->leap_announced = f->leap_announced != 0;
+    out->n_reports = (uint64_t)f->n_reports;
+    out->n_unusable = (uint64_t)f->n_unusable;
+    out->n_restarts = (uint64_t)f->n_restarts;
+    out->n_steps = (uint64_t)f->n_steps;
     pthread_mutex_unlock(&tt->mu);
 }
 
@@ -323,9 +431,9 @@ void tt_sim_set(struct tt *tt, tstamp true_now, int64_t error_ns, int64_t bound_
         .void_after_ns = INT64_MAX,
     };
 
-    ASSERT(tt->kind == TT_SIMULATED);
+    ASSERT(tt->spec.kind == TT_SIMULATED);
     pthread_mutex_lock(&tt->mu);
-    tt->why = bound_ns < 0 ? "void: simulated as unsynchronised" : "simulated";
+    tt->facts.verdict = bound_ns < 0 ? TT_VOID_UNSYNC : TT_OK_WORD;
     tt_page_write(&tt->page, &map);
     pthread_mutex_unlock(&tt->mu);
 }

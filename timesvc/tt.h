@@ -5,7 +5,7 @@
  * (base, rate, bound, void-after) under a sequence lock; a reader takes one clock reading and computes
  * the interval. (Corbett et al., OSDI 2012, section 3.) Sources: "chrony", "chrony:PATH", "chrony:HOST:PORT" (chronyd's
  * report; production), "clockbound", "clockbound:PATH" (the page of ClockBound's daemon), "kernel" (ntp_adjtime's
- * maxerror), "auto" (the best of these that is there), "fixed:EPS" (EPS like 200us, 2ms: this clock is right within EPS
+ * maxerror), "auto" (the best of these that is there), "page:PATH" (what another process publishes), "fixed:EPS" (EPS like 200us, 2ms: this clock is right within EPS
  * because the operator says so), "simulated" (tt_sim_set moves it; for tests and the simulator).
  *
  * A node whose clock the others contradict is told to distrust it: then time is void for its readers.
@@ -49,6 +49,7 @@ static inline bool tt_ahead(struct tt_interval iv, tstamp t)
 struct tt_options {
     const char *source;     /* as above */
     int64_t drift_ppb;      /* worst rate error of the oscillator that is assumed; 0: 50,000 */
+    const char *publish;    /* path of a page for readers in other processes; NULL: none */
     const char *fault_path; /* shared fault page for tests and drills (see tt_fault.h); NULL none */
     struct logger *log;     /* borrowed, may be NULL */
 };
@@ -66,7 +67,8 @@ bool tt_after(struct tt *tt, tstamp t);  /* t has surely passed */
 bool tt_before(struct tt *tt, tstamp t); /* t has surely not come */
 
 /* Waits until tt_after(t) or the monotonic deadline; sleeps, then spins for the last 100 us.
- * ST_OK, or ST_RETRY at the deadline (also when time stays void). Blocks: session threads only. */
+ * ST_OK, or ST_RETRY at the deadline, and as soon as time is void: who waits may hold locks that others wait for, and
+ * void time may last. Blocks: session threads only. */
 enum status tt_wait_after(struct tt *tt, tstamp t, int64_t deadline_mono_ns,
                           struct err *err) MRD_CHECKED;
 

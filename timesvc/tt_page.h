@@ -11,6 +11,7 @@
 #define MRD_TIMESVC_TT_PAGE_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/clock.h"
@@ -44,6 +45,13 @@ struct tt_page {
     _Atomic uint64_t seq; /* even: copy 0 is whole, odd: copy 1 */
     _Atomic uint64_t copy[2][TT_MAP_WORDS];
 };
+
+/* The latch by itself, for other words that cross the same boundary: 2 * n words of copies, n below the maximum. */
+enum { TT_LATCH_WORDS_MAX = 64 };
+void tt_latch_write(_Atomic uint64_t *latch, _Atomic uint64_t *copies, size_t n,
+                    const uint64_t *words);
+void tt_latch_read(const _Atomic uint64_t *latch, const _Atomic uint64_t *copies, size_t n,
+                   uint64_t *out);
 
 /* An empty page: its mapping is void. */
 void tt_page_init(struct tt_page *page);
@@ -85,21 +93,27 @@ static inline void tt_page_read(const struct tt_page *page, struct tt_map *out)
     } while (atomic_load_explicit(&page->seq, memory_order_relaxed) != seq);
 }
 
+/* Wraps instead of overflowing: the words of a page may come from another process. */
+static inline int64_t tt_add(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
 /* Half width of the interval at a reading, -1 if void there. */
 static inline int64_t tt_map_bound(const struct tt_map *map, int64_t raw_ns)
 {
-    int64_t d = raw_ns - map->base_raw_ns;
+    int64_t d = (int64_t)((uint64_t)raw_ns - (uint64_t)map->base_raw_ns);
 
     if (map->bound_ns < 0 || d < 0 || raw_ns >= map->void_after_ns)
         return -1;
-    return map->bound_ns + tt_q_scale(d, map->drift_q);
+    return tt_add(map->bound_ns, tt_q_scale(d, map->drift_q));
 }
 
 static inline int64_t tt_map_utc(const struct tt_map *map, int64_t raw_ns)
 {
-    int64_t d = raw_ns - map->base_raw_ns;
+    int64_t d = (int64_t)((uint64_t)raw_ns - (uint64_t)map->base_raw_ns);
 
-    return map->base_utc_ns + d + tt_q_scale(d, map->rate_q);
+    return tt_add(tt_add(map->base_utc_ns, d), tt_q_scale(d, map->rate_q));
 }
 
 #endif

@@ -62,9 +62,10 @@ static const struct {
     enum tt_source_kind kind;
     enum argument arg;
 } kinds[] = {
-    {"fixed", TT_FIXED, ARG_MUST},  {"kernel", TT_KERNEL, ARG_NONE},
-    {"chrony", TT_CHRONY, ARG_MAY}, {"clockbound", TT_CLOCKBOUND, ARG_MAY},
-    {"auto", TT_AUTO, ARG_NONE},    {"simulated", TT_SIMULATED, ARG_NONE},
+    {"fixed", TT_FIXED, ARG_MUST},         {"kernel", TT_KERNEL, ARG_NONE},
+    {"chrony", TT_CHRONY, ARG_MAY},        {"clockbound", TT_CLOCKBOUND, ARG_MAY},
+    {"auto", TT_AUTO, ARG_NONE},           {"page", TT_PAGE, ARG_MUST},
+    {"simulated", TT_SIMULATED, ARG_NONE},
 };
 
 static enum status parse_where(const char *where, struct tt_source_spec *spec, struct err *err)
@@ -105,7 +106,7 @@ enum status tt_source_parse(const char *text, struct tt_source_spec *out, struct
     }
     return err_set(err, ST_REJECT, SQLSTATE_INVALID_PARAMETER_VALUE,
                    "unknown clock source \"%s\": wanted auto, chrony[:PATH|:HOST:PORT], "
-                   "clockbound[:PATH], kernel, fixed:EPS or simulated",
+                   "clockbound[:PATH], page:PATH, kernel, fixed:EPS or simulated",
                    text);
 }
 

@@ -3,8 +3,8 @@
  *
  * Sources: fixed (CLOCK_REALTIME is right within EPS because the operator says so), kernel (within ntp_adjtime's
  * maxerror), chrony (what chronyd reports), clockbound (what ClockBound's daemon publishes), and auto, which takes
- * the best of these that is there. What a report is worth is tt_bound's affair. `simulated` is parsed here and
- * has nobody to ask. Thread: a source belongs to its poller.
+ * the best of these that is there. What a report is worth is tt_bound's affair. `page` and `simulated` are parsed
+ * here and have nobody to ask. Thread: a source belongs to its poller.
  */
 #ifndef MRD_TIMESVC_TT_SOURCE_H
 #define MRD_TIMESVC_TT_SOURCE_H
@@ -37,7 +37,7 @@ struct tt_source_spec {
 };
 
 /* "fixed:200us" (units ns us ms s), "kernel", "chrony[:PATH|:HOST:PORT]", "clockbound[:PATH]", "auto",
- * "simulated". ST_REJECT 22023 on anything else. */
+ * "page:PATH", "simulated". ST_REJECT 22023 on anything else. */
 enum status tt_source_parse(const char *text, struct tt_source_spec *out,
                             struct err *err) MRD_CHECKED;
 

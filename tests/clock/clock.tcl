@@ -5,7 +5,9 @@
 #   clock::record CLIENTS ?SEED? ?PAUSE_US?                     starts clients that keep a history
 #   clock::judge ?BOUND_US?                                     ends them; the verdict as a dict, violations printed
 #   clock::mono                                                 monotonic ns, the clock of histories
-#   clock::metric NODE NAME, clock::group NODE, clock::time NODE
+#   clock::wait_distrusted NODE MS LIES, clock::wait_trusted NODE MS      how long it took, ms
+#   clock::seen BY NODE                                                   its clock as another node knows it
+#   clock::metric NODE NAME, clock::group NODE, clock::time NODE          what the node says
 
 namespace eval clock {
     variable s
@@ -23,21 +25,26 @@ proc clock::wall {} {
     return [lindex [exec $::env(CLOCK_BIN)/clock_history now] 1]
 }
 
-# A lie opens a window of that node in the history; the truth closes it, and the grace lets answers that were made
-# under the lie arrive.
+# A lie opens a window of that node in the history; distrust closes it, or the truth.
 proc clock::lie {node args} {
     variable s
     set before [mono]
     set stood [exec $::env(CLOCK_BIN)/clock_lie [cluster::root]/fault.$node {*}$args]
     if {$args eq ""} {
-        if {[info exists s(begin,$node)]} {
-            window $node $s(begin,$node) [expr {$stood + 100000000}]
-            unset s(begin,$node)
-        }
+        close_window $node
     } elseif {![info exists s(begin,$node)]} {
         set s(begin,$node) $before
     }
     return $stood
+}
+
+# The grace lets answers that were made under the lie arrive.
+proc clock::close_window {node} {
+    variable s
+    if {[info exists s(begin,$node)]} {
+        window $node $s(begin,$node) [expr {[mono] + 100000000}]
+        unset s(begin,$node)
+    }
 }
 
 proc clock::window {node begin end} {
@@ -132,4 +139,57 @@ proc clock::time {node} {
 proc clock::metric {node name} {
     set d [topic $node METRICS]
     return [expr {[dict exists $d $name] ? [dict get $d $name] : 0}]
+}
+
+# ---- what a node thinks of its clock ----
+
+proc clock::distrusted {node} {
+    return [string match distrusted:* [dict get [time $node] why]]
+}
+
+# What node BY makes of a node's clock: ok, contradicted, distrusted, void, silent.
+proc clock::seen {by node} {
+    foreach row [cluster::sql $by "SHOW CLUSTER CLOCKS"] {
+        if {[lindex $row 0] == $node} {
+            return [lindex $row 1]
+        }
+    }
+    return missing
+}
+
+# Milliseconds from now until the node no longer believes its clock and does not lead; WORDS are lies that take turns.
+# From there on it is excused nothing.
+proc clock::wait_distrusted {node ms words} {
+    set begin [::clock milliseconds]
+    set turn 0
+    cluster::wait "node $node to distrust its clock" $ms {
+        if {[llength $words] > 1} {
+            after 80
+            clock::lie $node {*}[lindex $words [expr {[incr turn] % [llength $words]}]]
+        }
+        expr {[clock::distrusted $node] && [dict get [clock::group $node] role] ne "leader"}
+    }
+    set took [expr {[::clock milliseconds] - $begin}]
+    close_window $node
+    return $took
+}
+
+proc clock::keep_lying {node words ms} {
+    set end [expr {[::clock milliseconds] + $ms}]
+    set turn 0
+    while {[::clock milliseconds] < $end} {
+        after 100
+        if {[llength $words] > 1} {
+            lie $node {*}[lindex $words [expr {[incr turn] % [llength $words]}]]
+        }
+    }
+}
+
+# Milliseconds from now until the node believes its clock again, and says that its time is not void.
+proc clock::wait_trusted {node ms} {
+    set begin [::clock milliseconds]
+    cluster::wait "node $node to trust its clock" $ms {
+        expr {![clock::distrusted $node] && [dict get [clock::time $node] bound] ne "void"}
+    }
+    return [expr {[::clock milliseconds] - $begin}]
 }

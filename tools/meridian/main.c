@@ -8,6 +8,8 @@
 #include "tools/bench/bench.h"
 #include "tools/demo/demo.h"
 #include "tools/meridian/sql.h"
+#include "tools/meridian/time.h"
+#include "tools/meridian/timed.h"
 
 enum { EXIT_USAGE = 64 };
 
@@ -18,8 +20,11 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"sql", "the SQL shell: statements from the terminal, a pipe, files or -c", cmd_sql},
+    {"time", "what the nodes' clocks say, how sure they are, and whether they agree", cmd_time},
     {"demo", "three nodes on this machine, real data, a leader that is killed", cmd_demo},
     {"bench", "throughput, latency and CPU of upserts and reads, as a table and as TSV", cmd_bench},
+    {"timed", "publishes this machine's time and its bound, for nodes that read page:FILE",
+     cmd_timed},
 };
 enum { N_SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
 

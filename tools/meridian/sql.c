@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "tools/meridian/shell.h"
+#include "tools/meridian/where.h"
 
 enum { ACTIONS_MAX = 64 };
 
@@ -20,7 +21,7 @@ struct action {
 };
 
 struct sql_flags {
-    const char *host, *port, *user, *database, *where;
+    struct where where;
     struct action actions[ACTIONS_MAX];
     int n_actions;
     bool csv, expanded, tuples_only, unaligned, quiet, echo, timing, on_error_stop;
@@ -54,16 +55,16 @@ static bool take_flag(struct sql_flags *f, int ch)
 {
     switch (ch) {
     case 'h':
-        f->host = optarg;
+        f->where.host = optarg;
         break;
     case 'p':
-        f->port = optarg;
+        f->where.port = optarg;
         break;
     case 'U':
-        f->user = optarg;
+        f->where.user = optarg;
         break;
     case 'd':
-        f->database = optarg;
+        f->where.database = optarg;
         break;
     case 'c':
     case 'f':
@@ -134,44 +135,11 @@ static bool parse_flags(struct sql_flags *f, int argc, char **argv)
         const char *rest = argv[optind++];
 
         if (strstr(rest, "://") != NULL || strchr(rest, '=') != NULL)
-            f->where = rest;
+            f->where.url = rest;
         else
-            f->database = rest;
+            f->where.database = rest;
     }
     return optind >= argc;
-}
-
-/* name='value' of libpq's connection string. */
-static void put_keyword(struct buf *b, const char *name, const char *value)
-{
-    if (value == NULL)
-        return;
-    buf_put(b, name, strlen(name));
-    buf_put(b, "='", 2);
-    for (; *value != '\0'; value++) {
-        if (*value == '\'' || *value == '\\')
-            buf_put_u8(b, '\\');
-        buf_put_u8(b, (uint8_t)*value);
-    }
-    buf_put(b, "' ", 2);
-}
-
-/* A URL stands alone; without any flag the environment decides; else flags over our own defaults. */
-static void where_of(const struct sql_flags *f, struct buf *out)
-{
-    bool flags = f->host != NULL || f->port != NULL || f->user != NULL || f->database != NULL;
-
-    if (f->where != NULL) {
-        buf_put(out, f->where, strlen(f->where));
-    } else if (flags || getenv("MERIDIAN_URL") == NULL) {
-        const char *user = f->user != NULL ? f->user : getenv("PGUSER");
-
-        put_keyword(out, "host", f->host != NULL ? f->host : "127.0.0.1");
-        put_keyword(out, "port", f->port != NULL ? f->port : "5433");
-        put_keyword(out, "user", user != NULL ? user : getenv("USER"));
-        put_keyword(out, "dbname", f->database != NULL ? f->database : "meridian");
-    }
-    buf_put_u8(out, 0);
 }
 
 static int run_actions(struct shell *sh, const struct sql_flags *f)
@@ -237,7 +205,7 @@ int cmd_sql(int argc, char **argv)
     }
     shell_init(&sh);
     apply(&sh, &f);
-    where_of(&f, &where);
+    where_put(&f.where, &where);
     if (!shell_connect(&sh, (char *)where.ptr)) {
         rc = SHELL_NO_CONNECTION;
     } else if (f.output != NULL && (sh.out = fopen(f.output, "we")) == NULL) {

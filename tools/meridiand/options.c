@@ -208,7 +208,8 @@ static const struct option_def defs[] = {
     {"listen-rpc", "HOST:PORT", "for the other nodes (default 127.0.0.1:4700)", set_listen_rpc},
     {"peer", "N=HOST:PORT", "another node; once for each", add_peer},
     {"time", "SOURCE",
-     "chrony[:SOCKET|:HOST:PORT], clockbound[:PAGE], kernel, fixed:200us, auto (default auto)",
+     "chrony[:SOCKET|:HOST:PORT], clockbound[:PAGE], page:FILE, kernel, fixed:200us, auto (the "
+     "default)",
      set_time},
     {"time-drift", "PPM", "worst rate error of this node's oscillator (default 50)",
      set_time_drift},

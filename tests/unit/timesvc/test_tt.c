@@ -152,10 +152,23 @@ static void wait_past_deadline_is_retry(void **state)
     deadline = mono_now() + 3 * NS_PER_MS;
     assert_int_equal(tt_wait_after(tt, 1000000000, deadline, &err), ST_RETRY);
     assert_true(mono_now() >= deadline);
-    tt_sim_set(tt, 0, 0, -1); /* void */
-    deadline = mono_now() + 3 * NS_PER_MS;
+    tt_close(tt);
+}
+
+static void wait_without_time_is_retry_at_once(void **state)
+{
+    struct tt *tt = open_tt("simulated", NULL);
+    int64_t deadline = mono_now() + 60 * (int64_t)NS_PER_S;
+    struct err err;
+
+    (void)state;
+    tt_sim_set(tt, 1000000000, 0, 100);
+    tt_distrust(tt, "a test");
     assert_int_equal(tt_wait_after(tt, 1, deadline, &err), ST_RETRY);
-    assert_true(mono_now() >= deadline);
+    tt_distrust(tt, NULL);
+    tt_sim_set(tt, 0, 0, -1); /* void */
+    assert_int_equal(tt_wait_after(tt, 1, deadline, &err), ST_RETRY);
+    assert_true(mono_now() < deadline);
     tt_close(tt);
 }
 
@@ -319,6 +332,7 @@ int main(void)
         cmocka_unit_test(simulated_obeys_tt_sim_set),
         cmocka_unit_test(wait_reaches_a_near_future),
         cmocka_unit_test(wait_past_deadline_is_retry),
+        cmocka_unit_test(wait_without_time_is_retry_at_once),
         cmocka_unit_test(two_in_one_process_do_not_share),
         cmocka_unit_test_setup_teardown(fault_changes_time_live, fault_setup, fault_teardown),
         cmocka_unit_test_setup_teardown(fault_rate_runs_away_from_its_set, fault_setup,
