@@ -1,5 +1,6 @@
 #include "txn/service.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -7,7 +8,11 @@
 #include "txn/space_int.h"
 #include "txn/wire.h"
 
-enum { WAIT_MAX_MS = 10000 };
+enum {
+    WAIT_MAX_MS = 10000,
+    READ_AHEAD_MS =
+        20 /* of this node's latest: what the bounds of two right clocks may differ by */
+};
 
 /* A message that is being handled. */
 struct served {
@@ -140,6 +145,23 @@ static bool stays_parked(struct served *x, bool *out_again)
     return false;
 }
 
+/*
+ * A timestamp from another node is evidence of nothing but that node's clock. A read that is far ahead of this one would
+ * lift the marks, and every writer would have to go above them and wait: it is the reader who has to come again.
+ */
+static enum status check_not_ahead(const struct served *x, struct err *err)
+{
+    struct tt_interval now = tt_now(x->v->s->o.tt);
+    bool read = x->rq.mode == 0 && (x->rq.kind == REQUEST_GET || x->rq.kind == REQUEST_GETS ||
+                                    x->rq.kind == REQUEST_SCAN);
+
+    if (!read || tt_is_void(now) || x->rq.t <= now.latest + READ_AHEAD_MS * (int64_t)NS_PER_MS)
+        return ST_OK;
+    return err_set(err, ST_RETRY, SQLSTATE_CANNOT_CONNECT_NOW,
+                   "the timestamp of the read is %" PRId64 " us ahead of the leader's clock",
+                   (x->rq.t - now.latest) / NS_PER_US);
+}
+
 /* ST_OK without *out_over: it is parked. */
 static bool run_request(struct served *x)
 {
@@ -155,6 +177,11 @@ static bool run_request(struct served *x)
             answer(x, WIRE_WAITS, ST_OK, NULL);
             return true;
         }
+    }
+    st = check_not_ahead(x, &err);
+    if (st != ST_OK) {
+        answer(x, WIRE_ENDED, st, &err);
+        return true;
     }
     atomic_store(&x->woken, false);
     if (commits)

@@ -334,6 +334,25 @@ static void answer_lost_commit_is_asked_for(void **state)
     txn_free(t);
 }
 
+/* A gateway whose clock is ahead reads in the leader's future: it waits for that itself, and no writer does. */
+static void read_ahead_waits_and_delays_no_writer(void **state)
+{
+    const int64_t ahead = 400 * (int64_t)NS_PER_MS;
+    size_t leader = world_leader(&w), other = (leader + 1) % WORLD_NODES;
+    tstamp far = tt_now(w.tt).latest + ahead;
+    struct txn *t = begin_ro(world_space(&w, other), far);
+    tstamp ts;
+
+    (void)state;
+    assert_reads(t, "ahead", TXN_LOCK_NONE, "-");
+    assert_true(tt_now(w.tt).latest > far - ahead / 4);
+    /* The mark that it left at its timestamp is no more than that. */
+    ts = put_surely(world_space(&w, leader), "ahead", "x");
+    assert_true(ts > far);
+    assert_true(ts < tt_now(w.tt).latest + ahead / 4);
+    txn_free(t);
+}
+
 /* The process of a gateway is gone: nobody waits for its locks as long as for a silent one. */
 static void gateway_lost_its_locks_are_given_up(void **state)
 {
@@ -438,6 +457,7 @@ int main(void)
         WORLD_TEST(leader_lost_open_transactions_are_aborted),
         WORLD_TEST(leader_lost_commits_tell_their_end),
         WORLD_TEST(answer_lost_commit_is_asked_for),
+        WORLD_TEST(read_ahead_waits_and_delays_no_writer),
         WORLD_TEST(gateway_lost_its_locks_are_given_up),
         WORLD_TEST(gateway_restarted_its_locks_are_given_up),
         WORLD_TEST(leader_stopped_others_go_on),
