@@ -29,6 +29,7 @@ struct mem_engine {
     struct engine base;
     struct memdisk *disk;
     uint64_t power; /* of the disk when it was opened: an older one has crashed */
+    bool durable;   /* reads what a crash would leave, whenever; never writes */
     atomic_ullong syncs, checkpoints, log_bytes;
 };
 
@@ -114,7 +115,7 @@ static struct mem_engine *mem(struct engine *e)
 static struct memdisk *lock_disk(struct mem_engine *e, struct err *err)
 {
     pthread_mutex_lock(&e->disk->mu);
-    if (e->power == e->disk->power)
+    if (e->power == e->disk->power || e->durable)
         return e->disk;
     pthread_mutex_unlock(&e->disk->mu);
     (void)err_set(err, ST_FATAL, SQLSTATE_IO_ERROR, "the memory disk has crashed");
@@ -145,6 +146,7 @@ static enum status mem_apply(struct engine *base, const struct engine_batch *bat
 
     if (d == NULL)
         return ST_FATAL;
+    ASSERT(!e->durable);
     apply_ops_locked(e, batch);
     if (batch->touches[ENGINE_LOG])
         note_unsynced_locked(d);
@@ -183,7 +185,10 @@ static enum status mem_cursor_open(struct engine *base, enum engine_table t,
         return ST_FATAL;
     c = xcalloc(1, sizeof *c);
     c->base.e = base;
-    c->tree = memtree_ref(d->now[t]);
+    if (mem(base)->durable)
+        c->tree = memtree_ref(t == ENGINE_LOG ? d->log_synced : d->data_checkpoint);
+    else
+        c->tree = memtree_ref(d->now[t]);
     pthread_mutex_unlock(&d->mu);
     *out = &c->base;
     return ST_OK;
@@ -248,7 +253,8 @@ static void mem_stats(struct engine *base, struct engine_stats *out)
 
 static void mem_close(struct engine *base)
 {
-    struct memdisk *d = atomic_load(&base->failed) ? NULL : lock_disk(mem(base), NULL);
+    bool saves = !atomic_load(&base->failed) && !mem(base)->durable;
+    struct memdisk *d = saves ? lock_disk(mem(base), NULL) : NULL;
 
     if (d != NULL) {
         sync_log_locked(d);
@@ -280,4 +286,12 @@ struct engine *engine_mem_open(struct memdisk *d, struct faults *faults)
     e->power = d->power;
     pthread_mutex_unlock(&d->mu);
     return &e->base;
+}
+
+struct engine *engine_mem_open_durable(struct memdisk *d)
+{
+    struct engine *e = engine_mem_open(d, NULL);
+
+    mem(e)->durable = true;
+    return e;
 }

@@ -17,5 +17,7 @@ void memdisk_free(struct memdisk *d);
 /* The engine on it must not be used afterwards, except to engine_close() it (which then saves nothing). */
 void memdisk_crash(struct memdisk *d);
 struct engine *engine_mem_open(struct memdisk *d, struct faults *faults);
+/* What would surely be there after a crash, for checkers: to read, whatever happens to the disk, and to close. */
+struct engine *engine_mem_open_durable(struct memdisk *d);
 
 #endif

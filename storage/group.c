@@ -13,6 +13,8 @@ static void paxos_line(void *arg, const char *line)
 {
     struct group *g = arg;
 
+    if (g->store->o.hand != NULL)
+        g->store->o.hand->line(g->store->o.hand->arg, line);
     log_event(g->store->o.log, LOG_DEBUG, "paxos.trace", "group=%llu %s",
               (unsigned long long)g->number, line);
 }
@@ -34,7 +36,7 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         .heartbeat_ns = o->lease_ns / 2,
         .resend_ns = o->lease_ns / 20,
         .lease_cap_ns = o->lease_ns + o->bound_cap_ns,
-        .cache_bytes = GROUP_CACHE_BYTES,
+        .cache_bytes = o->log_cache_bytes,
         .trace = paxos_line,
         .trace_arg = g,
     };
@@ -47,6 +49,9 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         .applied = applied,
     };
 
+    MUTANT_COPY(&opts, o);
+    if (o->hand != NULL)
+        opts.seed += o->hand->seed;
     return paxos_new(&opts, &start, store_mono(g->store));
 }
 
@@ -93,6 +98,9 @@ enum status group_open(struct store *s, struct worker *w, group_id number, const
     arena_init(&g->mem, 0);
     TRY(plog_voters(s->engine, number, voters, n_voters, err));
     TRY(tablet_open(s->engine, number, &g->tablet, err));
+#ifdef MRD_MUTANTS
+    tablet_mutate(g->tablet, s->o.mutant);
+#endif
     TRY(plog_load(s->engine, number, &log, err));
     g->view.apply =
         log.first - 1; /* what is dropped was applied, by whatever the tablet was then */
@@ -229,7 +237,8 @@ void group_lead_if_ready(struct group *g)
 {
     tstamp floor = tablet_applied_ts(g->tablet);
 
-    if (g->won_term == 0 || tablet_applied(g->tablet) < g->won_slot || g->stage != GROUP_SERVING)
+    if (g->won_term == 0 || g->stage != GROUP_SERVING ||
+        (tablet_applied(g->tablet) < g->won_slot && !MUTATED(&g->store->o, serve_before_recovered)))
         return;
     ASSERT(g->up_term == 0 && g->flight.head == NULL);
     g->up_term = g->won_term;
@@ -272,7 +281,7 @@ static void fail_all(struct group *g)
 
     shut_term(g);
     while ((c = command_pop(&g->flight)) != NULL)
-        c->done(c, ST_UNKNOWN);
+        c->done(c, MUTATED(&g->store->o, lost_means_never) ? ST_RETRY : ST_UNKNOWN);
     g->done_wake_mono = 0;
     g->wait_slot = 0;
 }

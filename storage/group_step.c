@@ -38,10 +38,11 @@ static void take_write(struct group *g, const struct paxos_out *out)
 
     if (out->write_seq == 0)
         return;
-    if (out->hard != NULL)
+    if (out->hard != NULL && !MUTATED(&g->store->o, promise_not_written))
         plog_add_hard(&batch->rows, g->number, out->hard);
     if (out->cut_from != 0) {
-        plog_add_cut(&batch->rows, g->number, out->cut_from, g->log_last);
+        if (!MUTATED(&g->store->o, cut_not_written))
+            plog_add_cut(&batch->rows, g->number, out->cut_from, g->log_last);
         g->log_last = out->cut_from - 1;
     }
     if (out->head != NULL) {
@@ -100,7 +101,7 @@ void group_step(struct group *g, struct paxos_in *in)
     paxos_step(g->paxos, in, &out);
     take_write(g, &out);
     for (size_t i = 0; i < out.n_send; i++) {
-        if (out.send[i].after_write > g->durable_seen)
+        if (out.send[i].after_write > g->durable_seen && !MUTATED(&g->store->o, sent_before_write))
             hold(g, &out.send[i]);
         else
             worker_send(g->worker, &out.send[i].msg);
@@ -112,6 +113,8 @@ void group_step(struct group *g, struct paxos_in *in)
     }
     group_want_snapshots(g, &out);
     take_view(g, &out, in->mono_ns);
+    if (g->store->o.hand != NULL)
+        g->store->o.hand->stepped(g->store->o.hand->arg, g->number, &out);
     g->won |= out.won;
     g->lost |= out.lost;
 }

@@ -109,10 +109,11 @@ static void acknowledge(struct group *g)
     struct command *c, *first = g->flight.head;
 
     g->done_wake_mono = 0;
-    while ((c = g->flight.head) != NULL && c->slot <= v->chosen && v->agreed != 0) {
+    while ((c = g->flight.head) != NULL &&
+           (c->slot <= v->chosen || MUTATED(&g->store->o, done_before_chosen)) && v->agreed != 0) {
         int64_t left = c->ts - agreed;
 
-        if (left >= 0) {
+        if (left >= 0 && !MUTATED(&g->store->o, done_before_agreed)) {
             if (g->wait_slot != c->slot) {
                 g->wait_slot = c->slot;
                 g->wait_mono = mono;

@@ -106,6 +106,12 @@ out:
     return st;
 }
 
+static void publish(const struct log_batch *b)
+{
+    for (size_t i = 0; i < b->n_marks; i++)
+        atomic_store(b->marks[i].durable, b->marks[i].seq);
+}
+
 static void tell(struct logwriter *lw, int64_t began, int64_t ended)
 {
     const struct store_metrics *m = &lw->store->m;
@@ -114,8 +120,7 @@ static void tell(struct logwriter *lw, int64_t began, int64_t ended)
     metric_add(m->log_bytes, (int64_t)lw->writing.rows.len);
     metric_add(m->log_writer_ns, ended - began);
     hist_add(m->log_sync_ns, ended - began);
-    for (size_t i = 0; i < lw->writing.n_marks; i++)
-        atomic_store(lw->writing.marks[i].durable, lw->writing.marks[i].seq);
+    publish(&lw->writing);
     atomic_fetch_add(&lw->n_syncs, 1);
     waker_call(lw->done);
 }
@@ -127,6 +132,8 @@ bool logwriter_take(struct logwriter *lw)
         swap(&lw->waiting, &lw->writing);
     pthread_mutex_unlock(&lw->mu);
     ASSERT(lw->writing.rows.len > 0 || lw->writing.n_marks == 0);
+    if (MUTATED(&lw->store->o, durable_before_write))
+        publish(&lw->writing);
     return lw->writing.rows.len > 0;
 }
 

@@ -22,11 +22,13 @@ enum mutant {
 
 #define MUTATED(options, name) ((options)->mutant == MUTANT_##name)
 #define MUTANT_FIELD           enum mutant mutant; /* the bug of this run */
+#define MUTANT_COPY(to, from)  ((to)->mutant = (from)->mutant)
 
 #else
 
 #define MUTATED(options, name) ((void)(options), false)
 #define MUTANT_FIELD
+#define MUTANT_COPY(to, from) ((void)(to), (void)(from))
 
 #endif
 

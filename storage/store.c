@@ -31,6 +31,8 @@ static void set_defaults(struct store_options *o)
         o->snapshot_bytes_per_s = 64u << 20;
     if (o->keep_slots == 0)
         o->keep_slots = UPKEEP_KEEP_SLOTS;
+    if (o->log_cache_bytes == 0)
+        o->log_cache_bytes = GROUP_CACHE_BYTES;
 }
 
 static void make_metrics(struct store *s)
@@ -111,6 +113,8 @@ enum status store_open(const struct store_options *opts, struct store **out, str
     TRY(open_engine(s, err));
     /* Synced: with it, everything else that recovery found in the log is durable as well. */
     TRY(plog_identify(s->engine, opts->cluster, opts->node, &s->identity, &fresh, err));
+    if (MUTATED(opts, incarnation_reused))
+        s->identity.incarnation = 1;
     s->worker = worker_new(s, opts->voters, opts->n_voters, fresh);
     s->logwriter = logwriter_new(s, worker_waker(s->worker));
     s->upkeep = upkeep_new(s);

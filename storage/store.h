@@ -17,6 +17,7 @@
 #include "base/rpc.h"
 #include "storage/engine.h"
 #include "storage/group.h"
+#include "storage/mutant.h"
 #include "timesvc/tt.h"
 #include "timesvc/tt_suspect.h"
 
@@ -45,6 +46,8 @@ struct store_options {
     uint64_t lag_bytes;            /* 0: 512 MiB */
     uint64_t snapshot_bytes_per_s; /* pace of the snapshots that leave; 0: 64 MiB */
     bool fault_nosync;             /* test builds: never sync */
+    uint64_t log_cache_bytes;       /* payloads kept in memory per group; 0: 16 MiB */
+    MUTANT_FIELD
     const struct store_hand *hand; /* the simulator: no threads, see store_step.h; NULL */
     struct tt *tt;                 /* borrowed, as all below */
     struct logger *log;

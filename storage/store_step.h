@@ -17,12 +17,17 @@
 #include "timesvc/tt.h"
 
 struct store;
+struct paxos_out;
 
 /* What the threads of a store would have from the machine. Borrowed by the store. */
 struct store_hand {
     void *arg;
     struct tt_interval (*now)(void *arg, int64_t *out_mono_ns);
     void (*send)(void *arg, node_id to, enum rpc_channel ch, uint16_t type, struct bytes payload);
+    /* After each step of a group's core, and each line of its trace; for checkers. */
+    void (*stepped)(void *arg, group_id group, const struct paxos_out *out);
+    void (*line)(void *arg, const char *line);
+    uint64_t seed; /* of the cores' chance */
 };
 
 void store_step_begin(struct store *s); /* once, before the rest */

@@ -283,6 +283,13 @@ out:
     return st;
 }
 
+#ifdef MRD_MUTANTS
+void tablet_mutate(struct tablet *t, enum mutant mutant)
+{
+    t->mutant = mutant;
+}
+#endif
+
 void tablet_close(struct tablet *t)
 {
     if (t == NULL)
@@ -303,7 +310,7 @@ static bool settle(struct tablet *t, struct apply *a, const struct record *rec)
     if (find_outcome(&t->outcomes, rec->id, rec->ts) != NULL ||
         find_outcome(&t->fresh, rec->id, rec->ts) != NULL) {
         a->n_duplicates++;
-        return false;
+        return MUTATED(t, outcome_forgotten);
     }
     outcomes_add(&t->fresh, &o);
     if (a->n_outcomes++ == 0) {

@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/ids.h"
 #include "storage/engine.h"
+#include "storage/mutant.h"
 #include "storage/paxos/paxos.h"
 #include "storage/record.h"
 
@@ -27,6 +28,9 @@ struct tablet;
 enum status tablet_open(struct engine *e, group_id group, struct tablet **out,
                         struct err *err) MRD_CHECKED;
 void tablet_close(struct tablet *t);
+#ifdef MRD_MUTANTS
+void tablet_mutate(struct tablet *t, enum mutant mutant);
+#endif
 
 /* Applies chosen slots first..first+n-1 (payloads in order, first = applied + 1) in one engine transaction.
  * A COMMIT or ABORT of an id that has an outcome changes nothing. ST_FATAL: the replica must stop. */

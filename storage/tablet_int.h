@@ -47,6 +47,7 @@ struct tablet_state {
 struct tablet {
     struct engine *engine; /* borrowed */
     group_id group;
+    MUTANT_FIELD
 
     /* Published after each commit; written by the worker. */
     _Atomic uint64_t applied;

@@ -202,6 +202,8 @@ static void drop_head(struct upkeep *u, size_t i)
     pthread_mutex_lock(&u->checkpoint_mu);
     upto = c->before;
     pthread_mutex_unlock(&u->checkpoint_mu);
+    if (MUTATED(&u->store->o, truncate_before_checkpoint))
+        upto = tablet_applied(g->tablet);
     upto = least(upto, most(atomic_load(&g->everywhere), lag_bound(u, g, c)));
     hold = atomic_load(&g->snapshot_hold);
     if (hold != 0) /* whoever is installing needs what follows */

@@ -92,6 +92,7 @@ struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voter
         peers[opts.n_peers++] = voters[i];
         w->peers[w->n_peers++].node = voters[i];
     }
+    MUTANT_COPY(&opts, &s->o);
     w->support = support_new(&opts, now, mono);
     support_want(w->support, false);
     w->support_wake_mono = mono;
