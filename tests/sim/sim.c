@@ -122,7 +122,7 @@ static double clock_error(const struct world *w, const struct sim_clock *c)
     double e = c->error_ns + c->rate * (double)(w->now - c->since);
     double b = (double)c->bound_ns;
 
-    return e > b ? b : e < -b ? -b : e;
+    return c->lies ? e : e > b ? b : e < -b ? -b : e;
 }
 
 struct tt_interval clock_now(const struct world *w, const struct sim_node *n)
@@ -160,7 +160,7 @@ void clock_change(struct world *w, struct sim_node *n)
 static void setup(struct world *w, const struct sim_options *opts)
 {
     w->o = *opts;
-    w->now = true_epoch;
+    w->now = w->now_zero = true_epoch;
     w->r.hash = UINT64_C(0xcbf29ce484222325);
     arena_init(&w->mem, 0);
     rng_seed(&w->rng, opts->seed);
@@ -203,6 +203,8 @@ static void run_event(struct world *w, const struct event *e)
         fault_event(w);
     } else if (e->kind == EV_LINK) {
         fault_link_heals(w, (node_id)e->a, (node_id)e->b);
+    } else if (e->kind == EV_SPACE) {
+        fault_disk_has_room(w, (node_id)e->a);
     } else if (e->kind == EV_HEAL) {
         fault_heal(w);
     }
@@ -241,6 +243,7 @@ void sim_run(const struct sim_options *opts, struct sim_result *out)
     free(w->truth);
     free(w->leads);
     free(w->ops);
+    free(w->refused);
     free(w);
 }
 

@@ -1,13 +1,14 @@
 /*
  * sim.h - the deterministic simulator: a world of nodes, disks, clocks, a network and clients, from one seed.
  *
- * The nodes run the very objects of the server: support, Paxos, the timestamp allocator and the read marks. The
- * world knows true time, every disk and every message, and checks what no server can check of itself. One thread;
- * one seed is one history, byte for byte (world.hash).
+ * The nodes are the server's own stores: worker, log writer, upkeep, groups, Paxos and support over the memory engine,
+ * stepped by hand (store_step.h); before them the timestamp allocator and the read marks. The world knows true
+ * time, every disk and every message, and checks what no server can check of itself. One thread; one seed is one
+ * history, byte for byte (world.hash).
  *
- * sim.c the event queue and the run; sim_net.c network; sim_disk.c disks; sim_node.c a node's shell around
- * the cores; sim_kv.c what a leader does with requests; sim_client.c clients; sim_fault.c what goes wrong; sim_check.c
- * what must hold.
+ * sim.c the event queue and the run; sim_net.c network; sim_node.c a node's life; sim_kv.c what a leader does with
+ * requests; sim_client.c clients; sim_fault.c what goes wrong; sim_check.c what must hold; sim_history.c what must hold of
+ * the whole.
  */
 #ifndef MRD_TESTS_SIM_SIM_H
 #define MRD_TESTS_SIM_SIM_H
@@ -15,21 +16,29 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "storage/engine_mem.h"
+#include "storage/group.h"
 #include "storage/mutant.h"
-#include "storage/paxos/paxos.h"
-#include "storage/paxos/support.h"
+#include "storage/store.h"
+#include "storage/store_step.h"
 #include "txn/readmark.h"
 #include "txn/tsalloc.h"
 
-enum { NODES_MAX = 5, CLIENTS_MAX = 6, KEYS = 4, SLOT_COMMANDS_MAX = 16, SIM_GROUP = 1 };
+enum { NODES_MAX = 5, CLIENTS_MAX = 6, KEYS = 4, SIM_GROUP = 1, LAG_NONE = 1000000 };
 
-#define SIM_LEASE_NS (2LL * NS_PER_S)
+#define SIM_LEASE_NS     (2LL * NS_PER_S)
+#define SIM_BOUND_CAP_NS (500LL * NS_PER_MS)
 
 struct sim_options {
     uint64_t seed;
     size_t n_nodes; /* 0: the seed chooses */
     enum mutant mutant;
     bool trace;
+    /* Of the faults, in the order in which they come, only those whose bit is set happen; NULL: all. For --minimize. */
+    const uint8_t *faults_on;
+    size_t n_faults_on;
+    bool plain_network; /* nothing is lost, doubled, reordered or late by itself */
+    bool good_clocks;   /* errors stay small and bounds do not change */
 };
 
 struct sim_result {
@@ -37,7 +46,7 @@ struct sim_result {
     char why[512];
     uint64_t hash; /* of the history */
     int64_t sim_ns;
-    uint64_t n_events, n_writes, n_reads, n_leaders, n_crashes;
+    uint64_t n_events, n_writes, n_reads, n_leaders, n_crashes, n_faults;
 };
 
 void sim_run(const struct sim_options *opts, struct sim_result *out);
@@ -47,23 +56,22 @@ const char *sim_mutant_what(enum mutant m);
 /* -------- events -------- */
 
 enum event_kind {
-    EV_DELIVER,       /* msg reaches node */
-    EV_PAXOS_TIMER,   /* a: generation */
-    EV_SUPPORT_TIMER, /* a: generation */
-    EV_SYNC_DONE,     /* a: generation of the sync */
-    EV_LOADED,        /* ptr: struct sim_load */
-    EV_ACKS,          /* a leader looks at what it may acknowledge */
-    EV_READ,          /* a: index of the read */
-    EV_CHECKPOINT,
+    EV_DELIVER,   /* ptr: packet that reaches the node */
+    EV_ROUND,     /* the worker's turn */
+    EV_WAKE,      /* the worker's timer; a: generation */
+    EV_SYNC_DONE, /* the log writer's batch is on the disk; a: generation */
+    EV_UPKEEP,    /* the upkeep's turn */
+    EV_SNAPSHOTS, /* the turn of snapshots that come and go; a: generation */
+    EV_STAMP,     /* ptr: struct sim_write that is pending and wants its timestamp */
+    EV_READ,      /* a: index of the read */
     EV_RESTART,
     EV_STOPPED, /* clean stop: its patience is over */
     EV_CLIENT,  /* a: client, b: generation */
     EV_FAULT,
-    EV_LINK, /* the link from a to b works again */
+    EV_LINK,  /* the link from a to b works again */
+    EV_SPACE, /* the disk of node a has room again */
     EV_HEAL
 };
-
-struct packet; /* sim_net.c */
 
 struct event {
     int64_t at;   /* true time */
@@ -81,93 +89,27 @@ struct sim_clock {
     int64_t since;         /* true time of the last change */
     double error_ns, rate; /* error then, and its growth (ns per ns) */
     int64_t bound_ns;
+    bool lies;        /* its error may exceed its bound */
     double mono_rate; /* of the monotonic clock: 1 + drift */
     int64_t mono_base, mono_since;
     int64_t void_until;
 };
 
-/* -------- disk -------- */
-
-struct disk_entry {
-    struct ballot ballot;
-    enum paxos_entry_kind kind;
-    struct bytes payload; /* in world.mem */
-};
-
-struct disk_log {
-    struct paxos_hard hard;
-    slot_no first;
-    struct ballot before;
-    struct disk_entry *entries; /* of first, first + 1, ... */
-    size_t n, cap;
-};
-
-struct disk_write {
-    uint64_t seq; /* of the core; 0: a record of the shell's */
-    bool has_hard;
-    struct paxos_hard hard;
-    bool has_head;
-    struct paxos_head head;
-    slot_no cut_from;
-    struct disk_entry *entries; /* in world.mem */
-    slot_no first;
-    size_t n;
-};
-
-struct sim_disk {
-    struct disk_log cur, durable; /* as written, as synced */
-    struct disk_write *writes;    /* not synced, in order */
-    size_t n_writes, cap_writes;
-    size_t n_syncing; /* of them are covered by the running sync */
-    bool syncing;
-    uint64_t n_syncs;
-    int64_t slow_until;
-};
-
-/* -------- the replicated registers -------- */
-
-struct command_kv {
-    uint64_t id;
-    uint32_t key;
-    uint64_t value;
-    tstamp ts;
-};
-
-struct version {
-    tstamp ts;
-    uint64_t value;
-    slot_no slot;
-};
-
-struct registers {
-    struct {
-        struct version *v;
-        size_t n, cap;
-    } key[KEYS];
-    struct outcome {
-        uint64_t id;
-        tstamp ts;
-        slot_no slot;
-    } * outcomes;
-    size_t n_outcomes, cap_outcomes;
-    uint32_t *by_id; /* 1 + index of its outcome, 0 none */
-    size_t n_by_id;
-    slot_no applied;
-    tstamp applied_ts;
-    uint64_t hash;
-};
-
 /* -------- node -------- */
 
-enum write_state { WRITE_QUEUED, WRITE_PROPOSED, WRITE_CHOSEN };
+struct world;
 
+/* A write at its leader. In world.mem, so that a late event or callback finds it. */
 struct sim_write {
-    struct command_kv c;
-    uint32_t client;
+    struct command cmd; /* first member: the store's */
+    struct sim_node *node;
+    uint64_t life, term;
+    uint64_t id, value;
+    uint32_t key, client;
     uint64_t attempt;
-    enum write_state state;
-    slot_no slot;
-    bool acked, applied;
+    enum { WRITE_PENDING, WRITE_PROPOSED, WRITE_DONE } state;
+    bool marked; /* its key is pending in the marks of its term */
+    tstamp floor;
     uint8_t key_text;
     struct readmark_key mark_key;
     struct readmark_write mark;
@@ -189,54 +131,39 @@ struct sim_read {
 
 enum { READS_MAX = 64 };
 
-struct held_message {
-    struct paxos_msg msg; /* without entries */
-    uint64_t after_write;
-};
-
 struct sim_node {
     node_id id;
+    struct world *world;
     bool up, stopping;
-    bool ever; /* its store exists */
-    uint64_t life, incarnation;
+    uint64_t life;
     int64_t paused_until;
     struct sim_clock clock;
-    struct sim_disk disk;
-    struct paxos *paxos;
-    struct support *support;
-    bool support_wanted; /* as support knows it */
-    uint64_t paxos_timer, support_timer;
-    uint64_t durable_seq;
-    struct held_message *held;
-    size_t n_held, cap_held;
-    struct registers reg;
-    struct registers_mark { /* the checkpoint */
-        size_t n[KEYS];
-        size_t n_outcomes;
-        slot_no applied;
-        tstamp applied_ts;
-        uint64_t hash;
-    } checkpoint;
-    /* what the last step said */
+    /* its disk */
+    struct memdisk *disk;
+    struct engine *durable; /* what a crash would leave of it */
+    struct faults *faults;
+    int64_t slow_until, hangs_until;
+    bool full;
+    int64_t synced_at; /* true time of the last successful sync, 0 never in this life */
+    /* its store */
+    struct store *store;
+    struct store_hand hand;
+    bool syncing, round_due, dies;
+    uint64_t wake, sync, snapshots; /* generations */
+    /* what its core said last */
     enum paxos_role role;
     struct ballot ballot;
-    node_id leader_hint;
-    bool room;
-    slot_no chosen, everywhere, checked; /* checked: agreement was, up to here */
-    tstamp lease_start, lease_end, agreed;
-    int64_t agreed_mono;
-    bool acks_due; /* an EV_ACKS is on its way */
-    /* leadership */
-    uint64_t term;      /* 0: does not lead */
-    slot_no term_first; /* serve once this is applied */
-    bool serving;
+    slot_no checked; /* agreement was, up to here */
+    slot_no dropped; /* from the log's head, in any life */
     size_t lead;     /* index of its leadership in world.leads */
-    bool stop_leads; /* it led when it was stopped */
-    tstamp stop_used;
+    tstamp lease_start;
+    /* leadership, as the floor above knows it */
+    uint64_t term; /* 0: does not lead */
     struct tsalloc alloc;
     struct readmark *marks;
-    struct sim_write *writes; /* in order of timestamps */
-    struct sim_write **writes_tail;
+    struct sim_write *writes; /* of the term, not yet over */
+    tstamp used;              /* of the last term: the highest that was used or promised */
+    bool used_known;          /* a clean stop has told it */
     struct sim_read reads[READS_MAX];
 };
 
@@ -266,15 +193,21 @@ struct sim_client {
 struct truth_slot {
     bool known;
     enum paxos_entry_kind kind;
-    uint64_t payload_hash;
     struct bytes payload; /* in world.mem */
-    uint64_t state_hash;  /* 0 unknown */
+    bool has_digest;
+    uint64_t digest; /* of the rows after it */
 };
 
 struct leadership {
     node_id node;
     struct ballot ballot;
     tstamp start, end; /* lease start, and the largest end that it was told */
+};
+
+/* A command that was surely never chosen, as its proposer was told. */
+struct refused {
+    uint64_t id;
+    tstamp ts;
 };
 
 struct profile {
@@ -284,7 +217,10 @@ struct profile {
     int64_t bound_max_ns;
     int64_t think_ns;
     int64_t fault_gap_ns;
-    size_t cache_bytes;
+    uint64_t log_cache_bytes, keep_slots, lag_slots;
+    int64_t checkpoint_ns;
+    bool
+        lying_clock; /* one node's clock breaks its bound: only the weaker guarantees are checked */
 };
 
 struct world {
@@ -292,7 +228,7 @@ struct world {
     struct sim_result r;
     struct arena mem;
     struct rng rng;
-    int64_t now;
+    int64_t now, now_zero; /* true time, and where it began */
     struct event *heap;
     size_t n_heap, cap_heap;
     uint64_t n_seq;
@@ -304,16 +240,16 @@ struct world {
     int64_t heal_at, end_at;
     size_t n_clients;
     struct sim_client clients[CLIENTS_MAX];
-    uint64_t n_ids, n_terms;
-    struct paxos_entry received[PAXOS_MSG_ENTRIES_MAX]; /* of the message being delivered */
+    uint64_t n_ids;
     /* what the world knows */
     struct truth_slot *truth; /* by slot */
     size_t n_truth, cap_truth;
-    tstamp truth_ts;
     struct leadership *leads;
     size_t n_leads, cap_leads;
     struct op *ops;
     size_t n_ops, cap_ops;
+    struct refused *refused;
+    size_t n_refused, cap_refused;
 };
 
 /* sim.c */
@@ -332,7 +268,7 @@ void clock_change(struct world *w, struct sim_node *n);
 void *sim_grow_into(void *vecp, size_t *n, size_t *cap, size_t size);
 
 /* sim_net.c */
-enum packet_kind { PACKET_PAXOS, PACKET_SUPPORT, PACKET_REQUEST, PACKET_REPLY };
+enum packet_kind { PACKET_STORE, PACKET_REQUEST, PACKET_REPLY };
 struct request {
     enum op_kind kind;
     uint32_t client, key;
@@ -350,20 +286,14 @@ struct reply {
 struct packet {
     enum packet_kind kind;
     node_id from, to;
-    struct bytes body; /* paxos, support: encoded */
+    uint16_t type;           /* STORE */
+    struct tt_interval time; /* STORE: the sender's, as every frame carries it */
+    struct bytes body;       /* STORE; in world.mem */
     struct request req;
     struct reply rep;
 };
 struct packet *net_packet(struct world *w, enum packet_kind kind, node_id from, node_id to);
 void net_send(struct world *w, struct packet *p);
-
-/* sim_disk.c */
-void disk_fini(struct sim_disk *d);
-void disk_write(struct world *w, struct sim_node *n, const struct paxos_out *out);
-void disk_sync(struct world *w, struct sim_node *n);       /* begins one if none runs */
-uint64_t disk_synced(struct world *w, struct sim_node *n); /* the running one is done; last seq */
-void disk_crash(struct world *w, struct sim_node *n);
-const struct disk_entry *disk_at(const struct disk_log *l, slot_no slot); /* NULL: not there */
 
 /* sim_node.c */
 void node_init(struct world *w, struct sim_node *n);
@@ -371,24 +301,21 @@ void node_fini(struct sim_node *n);
 void node_start(struct world *w, struct sim_node *n);
 void node_crash(struct world *w, struct sim_node *n);
 void node_event(struct world *w, struct sim_node *n, const struct event *e);
-void node_paxos(struct world *w, struct sim_node *n, struct paxos_in *in);
-void node_step(struct world *w, struct sim_node *n, enum paxos_in_kind kind);
-void node_stop(struct world *w, struct sim_node *n); /* clean: releases first */
+void node_poke(struct world *w, struct sim_node *n);     /* the worker has something to do */
+void node_stop(struct world *w, struct sim_node *n);     /* clean: releases first */
+void node_campaign(struct world *w, struct sim_node *n); /* out of turn */
+void node_full_disk(struct sim_node *n, bool full);      /* commits meet ENOSPC */
+void node_disk_heals(struct world *w, struct sim_node *n);
+void node_failing_disk(struct sim_node *n); /* the next sync fails */
+struct group *node_group(struct sim_node *n);
 
 /* sim_kv.c */
+void kv_upcalls(struct sim_node *n, struct group_upcalls *out);
 void kv_request(struct world *w, struct sim_node *n, const struct packet *p);
-void kv_after_step(struct world *w, struct sim_node *n); /* chosen, applied, lease moved on */
-void kv_won(struct world *w, struct sim_node *n, slot_no last);
-void kv_lost(struct world *w, struct sim_node *n, bool crashed);
-bool kv_next_batch(struct world *w, struct sim_node *n, struct buf *out); /* queued commands */
-void kv_proposed(struct world *w, struct sim_node *n, slot_no slot);
-void kv_acks(struct world *w, struct sim_node *n);
+void kv_stamp(struct world *w, struct sim_node *n, struct sim_write *wr);
 void kv_read(struct world *w, struct sim_node *n, uint64_t index);
-tstamp kv_used(const struct sim_node *n);
-size_t kv_decode(struct bytes payload, struct command_kv *out, size_t max);
-void kv_apply(struct world *w, struct sim_node *n, slot_no slot, struct bytes payload);
-void kv_restore(struct sim_node *n);
-void kv_checkpoint(struct sim_node *n);
+void kv_drop(struct sim_node *n); /* the node is gone, with all that it had in memory */
+uint64_t kv_id(struct txn_id id);
 
 /* sim_client.c */
 void client_event(struct world *w, uint32_t client, uint64_t generation);
@@ -397,17 +324,18 @@ void client_reply(struct world *w, const struct reply *r);
 /* sim_fault.c */
 void fault_profile(struct world *w);
 void fault_event(struct world *w);
-void fault_link_heals(struct world *w, node_id from, node_id to);
 void fault_heal(struct world *w);
+void fault_link_heals(struct world *w, node_id from, node_id to);
+void fault_disk_has_room(struct world *w, node_id id);
 
 /* sim_check.c */
-void check_chosen(struct world *w, const struct sim_node *n, slot_no slot,
-                  const struct disk_entry *e);
-void check_applied(struct world *w, const struct sim_node *n, slot_no slot, uint64_t hash);
-void check_won(struct world *w, const struct sim_node *n);
-void check_lease(struct world *w, const struct sim_node *n);
-void check_gone(struct world *w, const struct sim_node *n, tstamp used); /* released cleanly */
+void check_stepped(struct world *w, struct sim_node *n, const struct paxos_out *out);
+void check_applied(struct world *w, struct sim_node *n, slot_no slot, tstamp ts);
 void check_ack(struct world *w, const struct sim_node *n, const struct sim_write *wr);
+void check_gone(struct world *w, const struct sim_node *n, tstamp used); /* no longer relied on */
+void check_refused(struct world *w, const struct sim_write *wr);
+
+/* sim_history.c */
 void check_end(struct world *w);
 
 #endif

@@ -1,11 +1,26 @@
-/* What must hold, by one who knows true time, every disk and the whole history. */
+/* What must hold at every step, by one who knows true time and every disk. */
 #include "sim.h"
 
-#include <stdlib.h>
-
 #include "base/check.h"
+#include "storage/group_int.h"
+#include "storage/mvcc.h"
+#include "storage/paxos/paxos_int.h"
+#include "storage/plog.h"
 
-/* -------- agreement -------- */
+/* -------- logs -------- */
+
+/* The entry of a slot in an engine's log, in mem. False: it is not there. */
+static bool entry_in(struct engine *e, slot_no slot, struct arena *mem, struct paxos_entry *out)
+{
+    struct paxos_entry *entries;
+    struct err err;
+    size_t n;
+
+    if (plog_read(e, SIM_GROUP, slot, slot, 0, mem, &entries, &n, &err) != ST_OK || n != 1)
+        return false;
+    *out = entries[0];
+    return true;
+}
 
 static struct truth_slot *truth_of(struct world *w, slot_no slot)
 {
@@ -14,65 +29,72 @@ static struct truth_slot *truth_of(struct world *w, slot_no slot)
     return &w->truth[slot];
 }
 
-void check_chosen(struct world *w, const struct sim_node *n, slot_no slot,
-                  const struct disk_entry *e)
+/* -------- agreement -------- */
+
+static void agree(struct world *w, const struct sim_node *n, slot_no slot,
+                  const struct paxos_entry *e)
 {
-    struct bytes payload = e->payload;
     struct truth_slot *t = truth_of(w, slot);
-    uint64_t h = sim_hash(UINT64_C(0xcbf29ce484222325), payload.ptr, payload.len);
 
     if (!t->known) {
         t->known = true;
         t->kind = e->kind;
-        t->payload_hash = h;
-        t->payload = payload;
+        t->payload = arena_copy(&w->mem, e->payload);
         sim_trace(w, "n%u chose slot %llu, %zu bytes", n->id, (unsigned long long)slot,
-                  payload.len);
-    } else if (t->payload_hash != h || t->kind != e->kind) {
+                  e->payload.len);
+    } else if (t->kind != e->kind || !bytes_eq(t->payload, e->payload)) {
         sim_fail(w, "agreement: n%u holds another payload as chosen in slot %llu", n->id,
                  (unsigned long long)slot);
     }
 }
 
-void check_applied(struct world *w, const struct sim_node *n, slot_no slot, uint64_t hash)
+static bool look_up(struct sim_node *n, slot_no slot, struct arena *mem, struct paxos_entry *out)
 {
-    struct truth_slot *t = truth_of(w, slot);
+    const struct plog *log = &node_group(n)->paxos->log;
 
-    if (t->state_hash == 0)
-        t->state_hash = hash + 1;
-    else if (t->state_hash != hash + 1)
-        sim_fail(w, "replicas: the state of n%u at slot %llu differs", n->id,
-                 (unsigned long long)slot);
+    if (plog_payload(log, slot).ptr == NULL)
+        return entry_in(store_engine(n->store), slot, mem, out);
+    *out = (struct paxos_entry){
+        .slot = slot, .kind = plog_kind(log, slot), .payload = plog_payload(log, slot)};
+    return true;
+}
+
+static void check_chosen(struct world *w, struct sim_node *n, slot_no chosen)
+{
+    struct arena mem;
+
+    if (n->checked < n->dropped)
+        n->checked = n->dropped; /* a snapshot has brought what it never saw chosen */
+    arena_init(&mem, 0);
+    for (; n->checked < chosen && !w->r.failed; n->checked++) {
+        struct paxos_entry e;
+
+        if (look_up(n, n->checked + 1, &mem, &e))
+            agree(w, n, n->checked + 1, &e);
+        else
+            break; /* not written yet: another time */
+    }
+    arena_fini(&mem);
 }
 
 /* -------- leaders and leases -------- */
 
-void check_won(struct world *w, const struct sim_node *n)
+static void check_won(struct world *w, struct sim_node *n, const struct paxos_out *out)
 {
-    struct sim_node *mine = sim_node(w, n->id);
-
     for (size_t i = 0; i < w->n_leads; i++)
-        if (ballot_cmp(w->leads[i].ballot, n->ballot) == 0)
-            sim_fail(w, "ballot %llu.%u has led twice", (unsigned long long)n->ballot.round,
-                     n->ballot.node);
-    if (n->ballot.node != n->id)
-        sim_fail(w, "n%u leads under a ballot of n%u", n->id, n->ballot.node);
-    mine->lead = w->n_leads;
+        if (ballot_cmp(w->leads[i].ballot, out->ballot) == 0)
+            sim_fail(w, "ballot %llu.%u has led twice", (unsigned long long)out->ballot.round,
+                     out->ballot.node);
+    if (out->ballot.node != n->id)
+        sim_fail(w, "n%u leads under a ballot of n%u", n->id, out->ballot.node);
+    n->lead = w->n_leads;
+    n->lease_start = out->lease_start;
     VEC_PUSH(w->leads, w->n_leads, w->cap_leads) =
-        (struct leadership){n->id, n->ballot, n->lease_start, n->lease_end};
+        (struct leadership){n->id, out->ballot, out->lease_start, 0};
 }
 
-void check_lease(struct world *w, const struct sim_node *n)
+static void check_overlap(struct world *w, const struct leadership *mine)
 {
-    struct leadership *mine = &w->leads[n->lead];
-
-    if (n->lease_start != mine->start)
-        sim_fail(w, "n%u: the lease start moved", n->id);
-    if (n->lease_end <= mine->end && n->lease_end != 0 && w->n_leads == n->lead + 1 &&
-        mine->end != n->lease_end)
-        return;
-    if (n->lease_end > mine->end)
-        mine->end = n->lease_end;
     for (size_t i = 0; i < w->n_leads; i++) {
         const struct leadership *o = &w->leads[i];
 
@@ -85,6 +107,31 @@ void check_lease(struct world *w, const struct sim_node *n)
     }
 }
 
+/* Who cannot sync is not supported for long: neither by itself nor by others. */
+static void check_sync_age(struct world *w, const struct sim_node *n, tstamp lease_end)
+{
+    const int64_t longest = 3 * SIM_LEASE_NS + 300LL * NS_PER_MS;
+
+    if (lease_end > n->synced_at + longest + n->clock.bound_ns)
+        sim_fail(w, "n%u has a lease for %.3f s after its last sync", n->id,
+                 (double)(lease_end - n->synced_at) / 1e9);
+}
+
+static void check_lease(struct world *w, struct sim_node *n, const struct paxos_out *out)
+{
+    struct leadership *mine = &w->leads[n->lead];
+
+    if (out->lease_start != mine->start)
+        sim_fail(w, "n%u: the lease start moved", n->id);
+    if (w->prof.lying_clock)
+        return;
+    check_sync_age(w, n, out->lease_end);
+    if (out->lease_end > mine->end) {
+        mine->end = out->lease_end;
+        check_overlap(w, mine);
+    }
+}
+
 void check_gone(struct world *w, const struct sim_node *n, tstamp used)
 {
     struct leadership *l = &w->leads[n->lead];
@@ -93,182 +140,96 @@ void check_gone(struct world *w, const struct sim_node *n, tstamp used)
         l->end = used; /* nothing above it was assigned or promised */
 }
 
+void check_stepped(struct world *w, struct sim_node *n, const struct paxos_out *out)
+{
+    n->role = out->role;
+    n->ballot = out->ballot;
+    if (out->first - 1 > n->dropped)
+        n->dropped = out->first - 1;
+    if (out->won)
+        check_won(w, n, out);
+    if (out->role == PAXOS_LEADER)
+        check_lease(w, n, out);
+    if (out->lost && n->used_known)
+        check_gone(w, n, n->used);
+    check_chosen(w, n, out->chosen);
+}
+
+/* -------- applying -------- */
+
+/* Equal slots are equal rows. */
+static void check_rows(struct world *w, struct sim_node *n, slot_no slot, tstamp ts)
+{
+    struct truth_slot *t = truth_of(w, slot);
+    struct mvcc_digest d;
+    struct err err;
+
+    if (mvcc_digest(store_engine(n->store), bytes_of(NULL, 0), bytes_of(NULL, 0), ts, &d, &err) !=
+        ST_OK) {
+        sim_fail(w, "n%u has no digest: %s", n->id, err.msg);
+        return;
+    }
+    if (!t->has_digest) {
+        t->has_digest = true;
+        t->digest = d.lo;
+    } else if (t->digest != d.lo) {
+        sim_fail(w, "replicas: the rows of n%u at slot %llu differ", n->id,
+                 (unsigned long long)slot);
+    }
+}
+
+void check_applied(struct world *w, struct sim_node *n, slot_no slot, tstamp ts)
+{
+    struct arena mem;
+    struct paxos_entry e;
+
+    arena_init(&mem, 0);
+    if (slot > n->dropped && !entry_in(n->durable, slot, &mem, &e))
+        sim_fail(w, "n%u applies slot %llu, which its disk has not synced", n->id,
+                 (unsigned long long)slot);
+    arena_fini(&mem);
+    if (slot % 8 == 0 || rng_chance(&w->rng, 0.02))
+        check_rows(w, n, slot, ts);
+}
+
 /* -------- acknowledgements -------- */
+
+static bool holds(struct sim_node *other, slot_no slot, const struct paxos_entry *e,
+                  struct arena *mem)
+{
+    struct paxos_entry theirs;
+
+    if (entry_in(other->durable, slot, mem, &theirs))
+        return ballot_cmp(theirs.ballot, e->ballot) == 0;
+    /* Dropped, so in a checkpoint. */
+    return other->dropped >= slot;
+}
 
 void check_ack(struct world *w, const struct sim_node *n, const struct sim_write *wr)
 {
-    const struct disk_entry *own = disk_at(&n->disk.cur, wr->slot);
-    size_t holds = 0;
+    struct sim_node *mine = sim_node(w, n->id);
+    slot_no slot = wr->cmd.slot;
+    struct paxos_entry e = {.slot = slot};
+    struct arena mem;
+    size_t n_holds = 0;
 
-    if (w->now <= wr->c.ts)
+    if (w->now <= wr->cmd.ts)
         sim_fail(w, "n%u acknowledges %lld before that time has passed", n->id,
-                 (long long)wr->c.ts);
-    for (size_t i = 0; i < w->n_nodes && own != NULL; i++) {
-        const struct disk_entry *e = disk_at(&w->nodes[i].disk.durable, wr->slot);
-
-        holds += (e != NULL && ballot_cmp(e->ballot, own->ballot) == 0) ||
-                 wr->slot < w->nodes[i].disk.durable.first;
-    }
-    if (own != NULL && holds < w->n_nodes / 2 + 1)
-        sim_fail(w, "n%u acknowledges slot %llu, which only %zu of %zu disks have synced", n->id,
-                 (unsigned long long)wr->slot, holds, w->n_nodes);
-}
-
-/* -------- the history -------- */
-
-struct final_version {
-    tstamp ts;
-    uint64_t value;
-};
-
-struct history {
-    struct final_version *v[KEYS];
-    size_t n[KEYS], cap[KEYS];
-    tstamp *ts_of_id; /* 0: never committed */
-};
-
-/* Replays the chosen log: the first outcome of an id stands. */
-static void build_history(struct world *w, struct history *h)
-{
-    h->ts_of_id = xcalloc(w->n_ids + 1, sizeof *h->ts_of_id);
-    for (size_t s = 1; s < w->n_truth; s++) {
-        struct command_kv c[SLOT_COMMANDS_MAX];
-        size_t k;
-
-        if (!w->truth[s].known) {
-            sim_fail(w, "slot %zu is missing in the chosen log", s);
-            return;
-        }
-        if (w->truth[s].kind != PAXOS_ENTRY_COMMANDS)
-            continue;
-        k = kv_decode(w->truth[s].payload, c, SLOT_COMMANDS_MAX);
-        for (size_t i = 0; i < k; i++) {
-            if (h->ts_of_id[c[i].id] != 0)
-                continue;
-            h->ts_of_id[c[i].id] = c[i].ts;
-            VEC_PUSH(h->v[c[i].key], h->n[c[i].key], h->cap[c[i].key]) =
-                (struct final_version){c[i].ts, c[i].value};
-        }
-    }
-}
-
-static struct final_version final_at(const struct history *h, uint32_t key, tstamp t)
-{
-    size_t lo = 0, hi = h->n[key];
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-
-        if (h->v[key][mid].ts <= t)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo == 0 ? (struct final_version){0, 0} : h->v[key][lo - 1];
-}
-
-static void check_ops(struct world *w, const struct history *h)
-{
-    for (size_t i = 0; i < w->n_ops && !w->r.failed; i++) {
-        const struct op *o = &w->ops[i];
-
-        if (o->kind == OP_WRITE) {
-            if (h->ts_of_id[o->id] == 0)
-                sim_fail(w, "lost: write %llu was acknowledged at %lld and is not in the log",
-                         (unsigned long long)o->id, (long long)o->ts);
-            else if (h->ts_of_id[o->id] != o->ts)
-                sim_fail(w, "write %llu was acknowledged at %lld, but it is at %lld",
-                         (unsigned long long)o->id, (long long)o->ts,
-                         (long long)h->ts_of_id[o->id]);
-        } else {
-            struct final_version v = final_at(h, o->key, o->ts);
-
-            if (v.ts != o->seen_ts || v.value != o->value)
-                sim_fail(w, "read of %c at %lld saw the version of %lld, the last is of %lld",
-                         (int)('a' + o->key), (long long)o->ts, (long long)o->seen_ts,
-                         (long long)v.ts);
-        }
-    }
-}
-
-static int by_began(const void *a, const void *b)
-{
-    const struct op *x = *(const struct op *const *)a;
-    const struct op *y = *(const struct op *const *)b;
-
-    return (x->began > y->began) - (x->began < y->began);
-}
-
-static int by_ended(const void *a, const void *b)
-{
-    const struct op *x = *(const struct op *const *)a;
-    const struct op *y = *(const struct op *const *)b;
-
-    return (x->ended > y->ended) - (x->ended < y->ended);
-}
-
-/*
- * Real time order: what an operation that has ended used or saw is below every write, and at or below every strong
- * read, that begins later.
- */
-static void check_real_time(struct world *w)
-{
-    const struct op **began = xcalloc(w->n_ops + 1, sizeof *began);
-    const struct op **ended = xcalloc(w->n_ops + 1, sizeof *ended);
-    tstamp highest = 0;
-    size_t e = 0;
-
-    for (size_t i = 0; i < w->n_ops; i++)
-        began[i] = ended[i] = &w->ops[i];
-    qsort(began, w->n_ops, sizeof *began, by_began);
-    qsort(ended, w->n_ops, sizeof *ended, by_ended);
-    for (size_t i = 0; i < w->n_ops; i++) {
-        const struct op *o = began[i];
-
-        for (; e < w->n_ops && ended[e]->ended < o->began; e++) {
-            tstamp t = ended[e]->kind == OP_WRITE ? ended[e]->ts : ended[e]->seen_ts;
-
-            if (t > highest)
-                highest = t;
-        }
-        if (o->kind == OP_WRITE ? o->ts <= highest : o->kind == OP_STRONG_READ && o->ts < highest) {
-            sim_fail(w, "order: an operation at %lld began after one at %lld had ended",
-                     (long long)o->ts, (long long)highest);
-            break;
-        }
-    }
-    free(began);
-    free(ended);
-}
-
-static void check_liveness(struct world *w)
-{
-    slot_no last = w->n_truth - 1;
-
-    for (size_t c = 0; c < w->n_clients; c++)
-        if (w->clients[c].n_done_after_heal == 0)
-            sim_fail(w, "no progress: client %zu has written nothing since all faults ended", c);
+                 (long long)wr->cmd.ts);
+    e.ballot = paxos_ballot_of(node_group(mine)->paxos, slot);
+    if (e.ballot.round == 0)
+        return; /* no longer in its log */
+    arena_init(&mem, 0);
     for (size_t i = 0; i < w->n_nodes; i++)
-        if (w->nodes[i].reg.applied + 50 < last)
-            sim_fail(w, "no progress: n%u has applied %llu of %llu slots", w->nodes[i].id,
-                     (unsigned long long)w->nodes[i].reg.applied, (unsigned long long)last);
+        n_holds += holds(&w->nodes[i], slot, &e, &mem);
+    arena_fini(&mem);
+    if (n_holds < w->n_nodes / 2 + 1)
+        sim_fail(w, "n%u acknowledges slot %llu, which only %zu of %zu disks have synced", n->id,
+                 (unsigned long long)slot, n_holds, w->n_nodes);
 }
 
-void check_end(struct world *w)
+/* It was said to be surely not chosen: it must never be found. */
+void check_refused(struct world *w, const struct sim_write *wr)
 {
-    struct history h = {0};
-
-    if (w->n_truth == 0)
-        sim_fail(w, "no progress: nothing was ever chosen");
-    else
-        check_liveness(w);
-    if (!w->r.failed)
-        build_history(w, &h);
-    if (!w->r.failed)
-        check_ops(w, &h);
-    if (!w->r.failed)
-        check_real_time(w);
-    for (size_t k = 0; k < KEYS; k++)
-        free(h.v[k]);
-    free(h.ts_of_id);
+    VEC_PUSH(w->refused, w->n_refused, w->cap_refused) = (struct refused){wr->id, wr->cmd.ts};
 }

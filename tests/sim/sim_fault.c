@@ -19,7 +19,13 @@ void fault_profile(struct world *w)
     p->bound_max_ns = rng_chance(r, 0.3) ? 20 * NS_PER_MS : 2 * NS_PER_MS;
     p->think_ns = rng_between(r, 5 * NS_PER_MS, 60 * NS_PER_MS);
     p->fault_gap_ns = rng_between(r, 200 * NS_PER_MS, 2000LL * NS_PER_MS);
-    p->cache_bytes = rng_chance(r, 0.5) ? 200 : 1024 * 1024;
+    p->log_cache_bytes = rng_chance(r, 0.5) ? 200 : 1024 * 1024;
+    p->keep_slots = rng_chance(r, 0.7) ? 1 : 50;
+    p->lag_slots = rng_chance(r, 0.5) ? (uint64_t)rng_between(r, 5, 100) : LAG_NONE;
+    p->checkpoint_ns = rng_between(r, 300 * NS_PER_MS, 4LL * NS_PER_S);
+    p->lying_clock = rng_chance(r, 0.1) && !w->o.good_clocks;
+    if (w->o.plain_network)
+        p->loss = p->duplicate = p->reorder = p->late = 0;
 }
 
 static struct sim_node *any_node(struct world *w)
@@ -130,15 +136,64 @@ static void clock_fault(struct world *w, struct sim_node *n)
         n->clock.void_until = w->now + rng_between(&w->rng, NS_PER_MS, 3LL * NS_PER_S);
     }
     clock_change(w, n);
+    /* Fewer clocks than a quorum lies: n1, and n2 where there are five. */
+    n->clock.lies =
+        w->prof.lying_clock && n->id <= (w->n_nodes - 1) / 2 && rng_chance(&w->rng, 0.7);
+    if (n->clock.lies)
+        n->clock.error_ns = (2 * rng_unit(&w->rng) - 1) * (rng_chance(&w->rng, 0.5) ? 30e6 : 5e9);
     sim_trace(w, "n%u clock: bound %lld us, error %.0f us", n->id,
               (long long)(n->clock.bound_ns / NS_PER_US), n->clock.error_ns / 1e3);
+}
+
+static bool runs(const struct world *w, const struct sim_node *n)
+{
+    return n->up && w->now >= n->paused_until;
+}
+
+static void disk_fault(struct world *w, struct sim_node *n)
+{
+    switch (rng_below(&w->rng, 4)) {
+    case 0:
+        sim_trace(w, "n%u has a slow disk", n->id);
+        n->slow_until = w->now + rng_between(&w->rng, 0, 2LL * NS_PER_S);
+        break;
+    case 1:
+        sim_trace(w, "n%u has a disk that hangs", n->id);
+        n->hangs_until = w->now + rng_between(&w->rng, 0, 12LL * NS_PER_S);
+        break;
+    case 2:
+        sim_trace(w, "n%u has a full disk", n->id);
+        node_full_disk(n, true);
+        sim_event(w, w->now + rng_between(&w->rng, 0, 4LL * NS_PER_S), EV_SPACE, 0, n->id, 0, NULL);
+        break;
+    default:
+        sim_trace(w, "n%u has a disk that fails", n->id);
+        if (n->up)
+            node_failing_disk(n);
+        break;
+    }
+}
+
+void fault_disk_has_room(struct world *w, node_id id)
+{
+    struct sim_node *n = sim_node(w, id);
+
+    sim_trace(w, "n%u has room on its disk", id);
+    node_full_disk(n, false);
+}
+
+/* A candidate out of turn. */
+static void campaign(struct world *w, struct sim_node *n)
+{
+    sim_trace(w, "n%u is told to campaign", n->id);
+    node_campaign(w, n);
 }
 
 static void one_fault(struct world *w)
 {
     struct sim_node *n = victim(w);
 
-    switch (rng_below(&w->rng, 17)) {
+    switch (rng_below(&w->rng, 19)) {
     case 0:
     case 1:
     case 2:
@@ -159,24 +214,25 @@ static void one_fault(struct world *w)
         heal_network(w);
         break;
     case 9:
-        sim_trace(w, "n%u has a slow disk", n->id);
-        n->disk.slow_until = w->now + rng_between(&w->rng, 0, 2LL * NS_PER_S);
-        break;
     case 10:
+    case 11:
+        disk_fault(w, n);
+        break;
+    case 12:
         if (rng_chance(&w->rng, 0.3))
             crash_all(w);
         break;
-    case 11:
-        if (n->up && !n->stopping && w->now >= n->paused_until)
+    case 13:
+        if (runs(w, n) && !n->stopping)
             node_stop(w, n);
         break;
-    case 12:
-        if (n->up && w->now >= n->paused_until)
-            node_step(w, n, PAXOS_IN_CAMPAIGN);
-        break;
-    case 13:
     case 14:
+        if (runs(w, n))
+            campaign(w, n);
+        break;
     case 15:
+    case 16:
+    case 17:
         isolate_for_a_lease(w, n);
         break;
     default:
@@ -185,14 +241,23 @@ static void one_fault(struct world *w)
     }
 }
 
+/* Whether the next fault happens at all: --minimize leaves out what a failure does not need. */
+static bool wanted(struct world *w)
+{
+    uint64_t i = w->r.n_faults++;
+
+    return w->o.faults_on == NULL || (i < w->o.n_faults_on && w->o.faults_on[i] != 0);
+}
+
 void fault_event(struct world *w)
 {
     if (w->healed)
         return;
-    for (size_t i = 0; i < w->n_nodes; i++)
+    for (size_t i = 0; i < w->n_nodes && !w->o.good_clocks; i++)
         if (rng_chance(&w->rng, 0.5))
             clock_fault(w, &w->nodes[i]);
-    one_fault(w);
+    if (wanted(w))
+        one_fault(w);
     sim_event(w, w->now + rng_between(&w->rng, w->prof.fault_gap_ns / 4, w->prof.fault_gap_ns * 2),
               EV_FAULT, 0, 0, 0, NULL);
 }
@@ -206,7 +271,10 @@ void fault_heal(struct world *w)
     for (size_t i = 0; i < w->n_nodes; i++) {
         w->nodes[i].paused_until = w->now;
         w->nodes[i].clock.void_until = w->now;
-        w->nodes[i].disk.slow_until = w->now;
+        node_disk_heals(w, &w->nodes[i]);
+        if (w->nodes[i].clock.lies)
+            clock_change(w, &w->nodes[i]);
+        w->nodes[i].clock.lies = false;
         if (w->nodes[i].stopping)
             node_crash(w, &w->nodes[i]);
     }

@@ -1,102 +1,11 @@
 /* Replicated registers: how a leader serves writes and reads, by the rules of the transaction floor. */
 #include "sim.h"
 
-#include <stdlib.h>
-
 #include "base/check.h"
+#include "storage/group_int.h"
+#include "storage/mvcc.h"
 
-/* -------- the state machine -------- */
-
-static struct outcome *outcome_of(struct sim_node *n, uint64_t id)
-{
-    if (id >= n->reg.n_by_id || n->reg.by_id[id] == 0)
-        return NULL;
-    return &n->reg.outcomes[n->reg.by_id[id] - 1];
-}
-
-size_t kv_decode(struct bytes payload, struct command_kv *out, size_t max)
-{
-    struct rd r = rd_of(payload);
-    size_t n = 0;
-
-    while (rd_left(&r) > 0 && n < max) {
-        out[n].id = rd_u64(&r);
-        out[n].key = rd_u32(&r);
-        out[n].value = rd_u64(&r);
-        out[n].ts = (tstamp)rd_u64(&r);
-        n++;
-    }
-    ASSERT(!r.bad && rd_left(&r) == 0);
-    return n;
-}
-
-static void note_outcome(struct registers *r, const struct command_kv *c, slot_no slot)
-{
-    if (c->id >= r->n_by_id) {
-        size_t was = r->n_by_id;
-
-        r->n_by_id = (size_t)c->id * 2 + 64;
-        r->by_id = xrealloc(r->by_id, r->n_by_id * sizeof *r->by_id);
-        memset(r->by_id + was, 0, (r->n_by_id - was) * sizeof *r->by_id);
-    }
-    VEC_PUSH(r->outcomes, r->n_outcomes, r->cap_outcomes) = (struct outcome){c->id, c->ts, slot};
-    r->by_id[c->id] = (uint32_t)r->n_outcomes;
-}
-
-void kv_apply(struct world *w, struct sim_node *n, slot_no slot, struct bytes payload)
-{
-    struct registers *r = &n->reg;
-    struct command_kv c[SLOT_COMMANDS_MAX];
-    size_t k = kv_decode(payload, c, SLOT_COMMANDS_MAX);
-
-    ASSERT(slot == r->applied + 1);
-    for (size_t i = 0; i < k; i++) {
-        if (c[i].ts <= r->applied_ts)
-            sim_fail(w, "n%u slot %llu: timestamp %lld is not above %lld before it", n->id,
-                     (unsigned long long)slot, (long long)c[i].ts, (long long)r->applied_ts);
-        r->applied_ts = c[i].ts;
-        if (outcome_of(n, c[i].id) != NULL)
-            continue; /* the first outcome of an id stands */
-        note_outcome(r, &c[i], slot);
-        VEC_PUSH(r->key[c[i].key].v, r->key[c[i].key].n, r->key[c[i].key].cap) =
-            (struct version){c[i].ts, c[i].value, slot};
-        r->hash = sim_hash(r->hash, &c[i], sizeof c[i].id);
-        r->hash = sim_hash(r->hash, &c[i].ts, sizeof c[i].ts);
-    }
-    r->applied = slot;
-    check_applied(w, n, slot, r->hash);
-}
-
-void kv_checkpoint(struct sim_node *n)
-{
-    for (size_t k = 0; k < KEYS; k++)
-        n->checkpoint.n[k] = n->reg.key[k].n;
-    n->checkpoint.n_outcomes = n->reg.n_outcomes;
-    n->checkpoint.applied = n->reg.applied;
-    n->checkpoint.applied_ts = n->reg.applied_ts;
-    n->checkpoint.hash = n->reg.hash;
-}
-
-/* Versions and outcomes are only ever appended, so a checkpoint is how many there were. */
-void kv_restore(struct sim_node *n)
-{
-    for (size_t k = 0; k < KEYS; k++)
-        n->reg.key[k].n = n->checkpoint.n[k];
-    while (n->reg.n_outcomes > n->checkpoint.n_outcomes)
-        n->reg.by_id[n->reg.outcomes[--n->reg.n_outcomes].id] = 0;
-    n->reg.applied = n->checkpoint.applied;
-    n->reg.applied_ts = n->checkpoint.applied_ts;
-    n->reg.hash = n->checkpoint.hash;
-}
-
-static struct version version_at(const struct sim_node *n, uint32_t key, tstamp t)
-{
-    size_t i = n->reg.key[key].n;
-
-    while (i > 0 && n->reg.key[key].v[i - 1].ts > t)
-        i--;
-    return i == 0 ? (struct version){0, 0, 0} : n->reg.key[key].v[i - 1];
-}
+enum { STAMP_NS = 100 * NS_PER_US, POLL_NS = 200 * NS_PER_US };
 
 /* -------- answers -------- */
 
@@ -104,210 +13,308 @@ static void answer(struct world *w, struct sim_node *n, node_id to, struct reply
 {
     struct packet *p = net_packet(w, PACKET_REPLY, n->id, to);
 
-    r.hint = n->leader_hint;
+    r.hint = group_leader(node_group(n));
     p->rep = r;
     net_send(w, p);
 }
 
-static node_id gateway_of(const struct world *w, uint32_t client)
+static void answer_write(struct sim_write *wr, enum status st)
 {
-    return w->clients[client].gateway;
+    struct world *w = wr->node->world;
+
+    answer(
+        w, wr->node, w->clients[wr->client].gateway,
+        (struct reply){.client = wr->client, .attempt = wr->attempt, .st = st, .ts = wr->cmd.ts});
 }
 
-static void answer_write(struct world *w, struct sim_node *n, const struct sim_write *wr,
-                         enum status st)
+/* -------- the life of a write -------- */
+
+static void unlink_write(struct sim_node *n, struct sim_write *wr)
 {
-    answer(w, n, gateway_of(w, wr->client),
-           (struct reply){.client = wr->client, .attempt = wr->attempt, .st = st, .ts = wr->c.ts});
+    struct sim_write **at = &n->writes;
+
+    while (*at != NULL && *at != wr)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = wr->next;
 }
 
-static tstamp agreed_now(const struct world *w, const struct sim_node *n)
+/* Applied here, or surely never will be, or its term is over. */
+static void settle(struct sim_write *wr)
 {
-    int64_t age = clock_mono(w, n) - n->agreed_mono;
+    struct sim_node *n = wr->node;
 
-    return n->agreed == 0 ? 0 : n->agreed + age - age / 4096;
-}
-
-/* -------- leadership -------- */
-
-void kv_won(struct world *w, struct sim_node *n, slot_no last)
-{
-    n->term = ++w->n_terms;
-    n->term_first = last;
-    n->serving = false;
-    n->marks = readmark_new();
-    readmark_mutate(n->marks, w->o.mutant);
-    n->writes = NULL;
-    n->writes_tail = &n->writes;
-    w->r.n_leaders++;
-}
-
-tstamp kv_used(const struct sim_node *n)
-{
-    tstamp reads;
-
-    if (n->term == 0 || !n->serving)
-        return 0;
-    reads = readmark_highest(n->marks);
-    return reads > n->alloc.used ? reads : n->alloc.used;
-}
-
-void kv_lost(struct world *w, struct sim_node *n, bool crashed)
-{
-    memset(n->reads, 0, sizeof n->reads);
-    if (n->term == 0)
+    if (!wr->marked || wr->life != n->life || wr->term != n->term)
         return;
-    for (struct sim_write *wr = n->writes; wr != NULL; wr = wr->next) {
-        if (!wr->acked && !crashed)
-            answer_write(w, n, wr, wr->state == WRITE_QUEUED ? ST_RETRY : ST_UNKNOWN);
-        if (!wr->applied)
-            readmark_write_end(n->marks, &wr->mark);
-    }
-    n->writes = NULL;
-    n->writes_tail = &n->writes;
-    n->term = 0;
-    n->serving = false;
-    readmark_free(n->marks);
-    n->marks = NULL;
-}
-
-static void settle(struct sim_node *n, struct sim_write *wr)
-{
-    wr->applied = true;
-    tsalloc_settle(&n->alloc, wr->c.ts);
+    wr->marked = false;
+    if (wr->cmd.ts != 0)
+        tsalloc_settle(&n->alloc, wr->cmd.ts);
     readmark_write_end(n->marks, &wr->mark);
+    unlink_write(n, wr);
 }
 
-void kv_after_step(struct world *w, struct sim_node *n)
+static struct sim_write *of_command(struct command *c)
 {
-    if (n->term == 0)
-        return;
-    if (!n->serving && !n->stopping && n->reg.applied >= n->term_first) {
-        n->serving = true;
-        tsalloc_lead(&n->alloc, n->lease_start, n->reg.applied_ts);
-    }
-    for (struct sim_write *wr = n->writes; wr != NULL; wr = wr->next) {
-        if (wr->state == WRITE_PROPOSED && wr->slot <= n->chosen)
-            wr->state = WRITE_CHOSEN;
-        if (wr->state == WRITE_CHOSEN && !wr->applied && wr->slot <= n->reg.applied)
-            settle(n, wr);
-    }
-    kv_acks(w, n);
+    return (struct sim_write *)c; /* its first member */
 }
 
-void kv_acks(struct world *w, struct sim_node *n)
+static void on_done(struct command *c, enum status st)
 {
-    tstamp agreed = agreed_now(w, n);
-    bool wait = false;
+    struct sim_write *wr = of_command(c);
+    struct sim_node *n = wr->node;
 
-    if (n->term == 0)
-        return;
-    for (struct sim_write *wr = n->writes; wr != NULL; wr = wr->next) {
-        if (wr->acked || wr->state != WRITE_CHOSEN)
-            continue;
-        if (agreed <= wr->c.ts) {
-            wait = true;
-            continue;
-        }
-        check_ack(w, n, wr);
-        answer_write(w, n, wr, ST_OK);
-        wr->acked = true;
-    }
-    while (n->writes != NULL && n->writes->acked && n->writes->applied)
-        n->writes = n->writes->next;
-    if (n->writes == NULL)
-        n->writes_tail = &n->writes;
-    if (wait && !n->acks_due) {
-        n->acks_due = true;
-        sim_event(w, w->now + 100 * NS_PER_US, EV_ACKS, n->id, 0, 0, NULL);
-    }
+    if (!n->up || wr->life != n->life)
+        return; /* the node is gone: nobody is answered */
+    wr->state = WRITE_DONE;
+    if (st == ST_OK)
+        check_ack(n->world, n, wr);
+    else if (st == ST_RETRY)
+        check_refused(n->world, wr);
+    answer_write(wr, st);
+    if (st == ST_RETRY)
+        settle(wr);
 }
 
-bool kv_next_batch(struct world *w, struct sim_node *n, struct buf *out)
+static void on_applied(struct command *c)
 {
-    size_t k = 0;
+    struct sim_write *wr = of_command(c);
 
-    (void)w;
-    for (struct sim_write *wr = n->writes; wr != NULL && k < SLOT_COMMANDS_MAX; wr = wr->next) {
-        if (wr->state != WRITE_QUEUED)
-            continue;
-        buf_put_u64(out, wr->c.id);
-        buf_put_u32(out, wr->c.key);
-        buf_put_u64(out, wr->c.value);
-        buf_put_u64(out, (uint64_t)wr->c.ts);
-        wr->state = WRITE_PROPOSED;
-        wr->slot = 0;
-        k++;
-    }
-    return k > 0;
+    if (wr->node->up && wr->life == wr->node->life)
+        settle(wr);
 }
 
-void kv_proposed(struct world *w, struct sim_node *n, slot_no slot)
+static void begin_pending(struct sim_write *wr)
 {
-    (void)w;
-    for (struct sim_write *wr = n->writes; wr != NULL; wr = wr->next)
-        if (wr->state == WRITE_PROPOSED && wr->slot == 0)
-            wr->slot = slot;
+    readmark_write_begin(wr->node->marks, &wr->mark);
+    wr->marked = true;
 }
 
-/* -------- requests -------- */
-
-static void write_request(struct world *w, struct sim_node *n, const struct packet *p)
+static void encode(struct world *w, struct sim_write *wr)
 {
-    const struct request *q = &p->req;
-    struct reply no = {.client = q->client, .attempt = q->attempt, .st = ST_RETRY};
+    struct buf b = {0}, value = {0};
+    struct record_write put = {.key = bytes_of(&wr->key_text, 1)};
+    struct record rec = {.kind = RECORD_COMMIT,
+                         .id = {.start = 1, .gateway = 1, .counter = (uint32_t)wr->id},
+                         .ts = wr->cmd.ts,
+                         .until = TSTAMP_MAX,
+                         .writes = &put,
+                         .n_writes = 1};
+
+    buf_put_u64(&value, wr->value);
+    put.value = buf_bytes(&value);
+    rec.id.start = w->now_zero + (tstamp)wr->id; /* close to its time; the same in each attempt */
+    record_encode(&b, &rec);
+    wr->cmd.body = arena_copy(&w->mem, buf_bytes(&b));
+    buf_fini(&b);
+    buf_fini(&value);
+}
+
+static void refuse_write(struct sim_write *wr)
+{
+    wr->state = WRITE_DONE;
+    answer_write(wr, ST_RETRY);
+    settle(wr);
+}
+
+/* Pending first, then the marks, then (here) the timestamp, and into the log with it. */
+void kv_stamp(struct world *w, struct sim_node *n, struct sim_write *wr)
+{
     struct tt_interval now = clock_now(w, n);
-    struct outcome *o;
-    struct sim_write *wr;
-    struct tsalloc_ask ask;
+    struct tsalloc_ask ask = {.latest = now.latest, .above = wr->floor};
+    struct err err;
 
-    if (!n->serving || tt_is_void(now)) {
-        answer(w, n, p->from, no);
+    if (wr->term != n->term || wr->state != WRITE_PENDING)
+        return; /* kv_lost has answered it */
+    if (!wr->marked)
+        begin_pending(wr);
+    ask.lease_end = group_lease_end(node_group(n), wr->term);
+    if (tt_is_void(now) || !tsalloc_take(&n->alloc, &ask, &wr->cmd.ts)) {
+        wr->cmd.ts = 0;
+        refuse_write(wr);
         return;
     }
-    o = outcome_of(n, q->id);
-    if (o != NULL) { /* the same commit again: its first outcome, once that has passed */
-        no.st = agreed_now(w, n) > o->ts ? ST_OK : ST_RETRY;
-        no.ts = o->ts;
-        answer(w, n, p->from, no);
-        return;
-    }
-    for (wr = n->writes; wr != NULL; wr = wr->next) {
-        if (wr->c.id == q->id) {
-            wr->attempt = q->attempt;
-            return;
-        }
-    }
-    wr = arena_zalloc(&w->mem, sizeof *wr);
+    readmark_write_set(n->marks, &wr->mark, wr->cmd.ts);
+    encode(w, wr);
+    wr->state = WRITE_PROPOSED;
+    if (group_propose(node_group(n), &wr->cmd, &err) != ST_OK)
+        refuse_write(wr);
+    else
+        node_poke(w, n);
+}
+
+uint64_t kv_id(struct txn_id id)
+{
+    return id.counter;
+}
+
+static tstamp agreed_now(const struct world *w, struct sim_node *n)
+{
+    const struct group_view *v = &node_group(n)->view;
+    int64_t age = clock_mono(w, n) - v->agreed_mono;
+
+    return v->agreed == 0 ? 0 : v->agreed + age - age / 4096;
+}
+
+static void new_write(struct world *w, struct sim_node *n, const struct request *q)
+{
+    struct sim_write *wr = arena_zalloc(&w->mem, sizeof *wr);
+
+    wr->node = n;
+    wr->life = n->life;
+    wr->term = n->term;
+    wr->id = q->id;
+    wr->value = q->value;
+    wr->key = q->key;
     wr->client = q->client;
     wr->attempt = q->attempt;
     wr->key_text = (uint8_t)('a' + q->key);
     wr->mark_key.node.key = bytes_of(&wr->key_text, 1);
     wr->mark.keys = &wr->mark_key;
     wr->mark.n = 1;
-    wr->c = (struct command_kv){.id = q->id, .key = q->key, .value = q->value};
-    /* Pending first, then the marks, then the timestamp. */
-    readmark_write_begin(n->marks, &wr->mark);
-    ask = (struct tsalloc_ask){.latest = now.latest,
-                               .lease_end = n->lease_end,
-                               .above = readmark_write_floor(n->marks, &wr->mark)};
-    if (!tsalloc_take(&n->alloc, &ask, &wr->c.ts)) {
-        readmark_write_end(n->marks, &wr->mark);
+    wr->cmd.term = n->term;
+    wr->cmd.done = on_done;
+    wr->cmd.applied = on_applied;
+    wr->next = n->writes;
+    n->writes = wr;
+    if (!MUTATED(&w->o, mark_read_before_pending))
+        begin_pending(wr);
+    wr->floor = readmark_write_floor(n->marks, &wr->mark);
+    sim_event(w, w->now + rng_between(&w->rng, 0, STAMP_NS), EV_STAMP, n->id, 0, 0, wr);
+}
+
+static void write_request(struct world *w, struct sim_node *n, const struct packet *p)
+{
+    const struct request *q = &p->req;
+    struct reply no = {.client = q->client, .attempt = q->attempt, .st = ST_RETRY};
+    struct txn_id id = {
+        .start = w->now_zero + (tstamp)q->id, .gateway = 1, .counter = (uint32_t)q->id};
+    tstamp ts;
+
+    if (n->term == 0 || tt_is_void(clock_now(w, n))) {
         answer(w, n, p->from, no);
         return;
     }
-    readmark_write_set(n->marks, &wr->mark, wr->c.ts);
-    *n->writes_tail = wr;
-    n->writes_tail = &wr->next;
-    if (n->room)
-        node_step(w, n, PAXOS_IN_TICK);
+    if (tablet_outcome(group_tablet(node_group(n)), id, &ts) == ST_OK) {
+        /* The same commit again: its first outcome, once that has passed. */
+        no.st = agreed_now(w, n) > ts ? ST_OK : ST_RETRY;
+        no.ts = ts;
+        answer(w, n, p->from, no);
+        return;
+    }
+    for (struct sim_write *wr = n->writes; wr != NULL; wr = wr->next) {
+        if (wr->id == q->id) { /* also one that is chosen, until it is applied and has an outcome */
+            wr->attempt = q->attempt;
+            return;
+        }
+    }
+    new_write(w, n, q);
 }
 
-static bool lease_covers(const struct world *w, const struct sim_node *n, tstamp t)
+/* -------- leadership -------- */
+
+static void on_leading(void *arg, uint64_t term, tstamp lease_start, tstamp floor_ts)
+{
+    struct sim_node *n = arg;
+
+    if (!n->up)
+        return;
+    sim_trace(n->world, "n%u serves in term %llu", n->id, (unsigned long long)term);
+    n->term = term;
+    n->used_known = false;
+    n->marks = readmark_new();
+    readmark_mutate(n->marks, n->world->o.mutant);
+    n->writes = NULL;
+    tsalloc_lead(&n->alloc, lease_start, floor_ts);
+    n->world->r.n_leaders++;
+}
+
+static tstamp used(const struct sim_node *n)
+{
+    tstamp reads = readmark_highest(n->marks);
+
+    return reads > n->alloc.used ? reads : n->alloc.used;
+}
+
+static void end_term(struct sim_node *n, bool answers)
+{
+    for (struct sim_write *wr = n->writes, *next; wr != NULL; wr = next) {
+        next = wr->next;
+        if (answers && wr->state == WRITE_PENDING)
+            answer_write(wr, ST_RETRY);
+        wr->state = WRITE_DONE;
+        if (wr->marked)
+            readmark_write_end(n->marks, &wr->mark);
+        wr->marked = false;
+    }
+    n->writes = NULL;
+    n->term = 0;
+    readmark_free(n->marks);
+    n->marks = NULL;
+}
+
+static void on_lost(void *arg, uint64_t term)
+{
+    struct sim_node *n = arg;
+
+    if (!n->up || n->term != term)
+        return;
+    n->used = used(n);
+    end_term(n, true);
+    for (size_t i = 0; i < READS_MAX; i++)
+        if (n->reads[i].strong && !MUTATED(&n->world->o, read_without_recheck))
+            n->reads[i].used = false;
+}
+
+/* Asked when a clean stop gives the lease back. */
+static tstamp on_promised(void *arg, uint64_t term)
+{
+    struct sim_node *n = arg;
+
+    (void)term;
+    n->used_known = true;
+    return n->used;
+}
+
+static void on_slots(void *arg, slot_no slot, tstamp ts)
+{
+    struct sim_node *n = arg;
+
+    if (n->up)
+        check_applied(n->world, n, slot, ts);
+}
+
+void kv_upcalls(struct sim_node *n, struct group_upcalls *out)
+{
+    *out = (struct group_upcalls){.arg = n,
+                                  .leading = on_leading,
+                                  .lost = on_lost,
+                                  .promised = on_promised,
+                                  .applied = on_slots};
+}
+
+void kv_drop(struct sim_node *n)
+{
+    memset(n->reads, 0, sizeof n->reads);
+    if (n->term != 0)
+        end_term(n, false);
+}
+
+/* -------- reads -------- */
+
+static bool lease_covers(struct world *w, struct sim_node *n, uint64_t term, tstamp t)
 {
     struct tt_interval now = clock_now(w, n);
+    tstamp end = group_lease_end(node_group(n), term);
 
-    return n->serving && !tt_is_void(now) && now.latest <= n->lease_end && t <= n->lease_end;
+    return term != 0 && !tt_is_void(now) && now.latest <= end && t <= end;
+}
+
+/* What a follower may answer: all up to there is applied. */
+static tstamp safe_time(struct world *w, struct sim_node *n)
+{
+    tstamp ts = tablet_applied_ts(group_tablet(node_group(n)));
+
+    return MUTATED(&w->o, follower_reads_ahead) ? ts + 100LL * NS_PER_MS : ts;
 }
 
 static void read_request(struct world *w, struct sim_node *n, const struct packet *p)
@@ -317,7 +324,8 @@ static void read_request(struct world *w, struct sim_node *n, const struct packe
     bool strong = q->kind == OP_STRONG_READ;
     uint8_t key = (uint8_t)('a' + q->key);
 
-    if (strong ? !lease_covers(w, n, q->t) : q->t > n->reg.applied_ts) {
+    if (strong ? !lease_covers(w, n, n->term, q->t)
+               : q->t > safe_time(w, n) || q->t < group_horizon(node_group(n))) {
         answer(w, n, p->from, no);
         return;
     }
@@ -335,7 +343,7 @@ static void read_request(struct world *w, struct sim_node *n, const struct packe
                                 .term = n->term};
         if (strong)
             readmark_raise(n->marks, bytes_of(&key, 1), q->t);
-        sim_event(w, w->now + rng_between(&w->rng, 0, 200 * NS_PER_US), EV_READ, n->id, i, 0, NULL);
+        sim_event(w, w->now + rng_between(&w->rng, 0, POLL_NS), EV_READ, n->id, i, 0, NULL);
         return;
     }
     answer(w, n, p->from, no);
@@ -349,32 +357,54 @@ void kv_request(struct world *w, struct sim_node *n, const struct packet *p)
         read_request(w, n, p);
 }
 
+static void read_engine(struct world *w, struct sim_node *n, struct sim_read *rd)
+{
+    uint8_t key = (uint8_t)('a' + rd->key);
+    struct arena mem;
+    struct bytes value;
+    struct err err;
+    enum status st;
+
+    arena_init(&mem, 0);
+    st = mvcc_get(store_engine(n->store), bytes_of(&key, 1), rd->t, &mem, &value, &rd->seen_ts,
+                  NULL, &err);
+    if (st == ST_OK) {
+        struct rd r = rd_of(value);
+
+        rd->value = rd_u64(&r);
+    } else if (st == ST_NOTFOUND) {
+        rd->seen_ts = 0;
+        rd->value = 0;
+    } else {
+        sim_fail(w, "n%u cannot read: %s", n->id, err.msg);
+    }
+    rd->done = true;
+    arena_fini(&mem);
+}
+
 /* One stage of a read: wait for what is pending, read, check the lease again, wait for time, answer. */
 void kv_read(struct world *w, struct sim_node *n, uint64_t index)
 {
     struct sim_read *rd = &n->reads[index];
     uint8_t key = (uint8_t)('a' + rd->key);
     struct reply r = {.client = rd->client, .attempt = rd->attempt, .ts = rd->t};
+    bool over = rd->strong && !MUTATED(&w->o, read_without_recheck) &&
+                (rd->term != n->term || !lease_covers(w, n, rd->term, rd->t));
 
     if (!rd->used)
         return;
-    if (rd->strong && (rd->term != n->term || !lease_covers(w, n, rd->t))) {
+    if (over || (rd->done && rd->t < group_horizon(node_group(n)))) {
         r.st = ST_RETRY;
-    } else if (!rd->done && rd->strong &&
+    } else if (!rd->done && rd->strong && rd->term == n->term &&
                readmark_blocked(n->marks, bytes_of(&key, 1), rd->t, NULL)) {
-        sim_event(w, w->now + 200 * NS_PER_US, EV_READ, n->id, index, 0, NULL);
+        sim_event(w, w->now + POLL_NS, EV_READ, n->id, index, 0, NULL);
         return;
     } else if (!rd->done) {
-        struct version v = version_at(n, rd->key, rd->t);
-
-        rd->done = true;
-        rd->seen_ts = v.ts;
-        rd->value = v.value;
-        sim_event(w, w->now + rng_between(&w->rng, 0, 100 * NS_PER_US), EV_READ, n->id, index, 0,
-                  NULL);
+        read_engine(w, n, rd);
+        sim_event(w, w->now + rng_between(&w->rng, 0, POLL_NS / 2), EV_READ, n->id, index, 0, NULL);
         return;
     } else if (!tt_passed(clock_now(w, n), rd->seen_ts)) {
-        sim_event(w, w->now + 200 * NS_PER_US, EV_READ, n->id, index, 0, NULL);
+        sim_event(w, w->now + POLL_NS, EV_READ, n->id, index, 0, NULL);
         return;
     } else {
         r.st = ST_OK;
@@ -382,5 +412,5 @@ void kv_read(struct world *w, struct sim_node *n, uint64_t index)
         r.value = rd->value;
     }
     rd->used = false;
-    answer(w, n, gateway_of(w, rd->client), r);
+    answer(w, n, w->clients[rd->client].gateway, r);
 }
