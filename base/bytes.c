@@ -10,25 +10,15 @@ void buf_fini(struct buf *b)
     memset(b, 0, sizeof *b);
 }
 
-uint8_t *buf_reserve(struct buf *b, size_t n)
+uint8_t *buf_grow(struct buf *b, size_t n)
 {
-    if (b->cap - b->len < n) {
-        size_t cap = b->cap < 64 ? 64 : b->cap * 2;
+    size_t cap = b->cap < 64 ? 64 : b->cap * 2;
 
-        while (cap - b->len < n)
-            cap *= 2;
-        b->ptr = xrealloc(b->ptr, cap);
-        b->cap = cap;
-    }
+    while (cap - b->len < n)
+        cap *= 2;
+    b->ptr = xrealloc(b->ptr, cap);
+    b->cap = cap;
     return b->ptr + b->len;
-}
-
-uint8_t *buf_extend(struct buf *b, size_t n)
-{
-    uint8_t *at = buf_reserve(b, n);
-
-    b->len += n;
-    return at;
 }
 
 void buf_put(struct buf *b, const void *ptr, size_t len)

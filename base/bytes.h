@@ -59,10 +59,20 @@ static inline void buf_reset(struct buf *b)
 {
     b->len = 0;
 }
+uint8_t *buf_grow(struct buf *b, size_t n); /* what buf_reserve does when there is no room */
 /* Room for n more bytes; returns where they go. len does not move. */
-uint8_t *buf_reserve(struct buf *b, size_t n);
+static inline uint8_t *buf_reserve(struct buf *b, size_t n)
+{
+    return b->cap - b->len < n ? buf_grow(b, n) : b->ptr + b->len;
+}
 /* n bytes of undefined content are appended; returns where they start. */
-uint8_t *buf_extend(struct buf *b, size_t n);
+static inline uint8_t *buf_extend(struct buf *b, size_t n)
+{
+    uint8_t *at = buf_reserve(b, n);
+
+    b->len += n;
+    return at;
+}
 void buf_put(struct buf *b, const void *ptr, size_t len);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u16(struct buf *b, uint16_t v);

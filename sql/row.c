@@ -353,9 +353,11 @@ static bool skip_field(struct rd *r, unsigned kind)
     return !r->bad;
 }
 
-/* Fields come in order of column position; ids grow with it, so one walk serves both. */
+/* Fields come in order of column position; ids grow with it, so one walk serves both. It ends behind the last column
+ * that is wanted. */
 static enum status decode_value(const struct table *t, struct bytes value, const bool *want,
-                                struct datum *slots, struct arena *mem, struct err *err)
+                                size_t n_columns, struct datum *slots, struct arena *mem,
+                                struct err *err)
 {
     struct rd r = rd_of(value);
     uint8_t format = rd_u8(&r);
@@ -369,9 +371,11 @@ static enum status decode_value(const struct table *t, struct bytes value, const
         uint64_t id = tag >> FIELD_KIND_BITS;
         unsigned kind = (unsigned)(tag & ((1u << FIELD_KIND_BITS) - 1));
 
-        while (c < t->n_columns && t->columns[c].id < id)
+        while (c < n_columns && t->columns[c].id < id)
             c++;
-        if (c < t->n_columns && t->columns[c].id == id && want[c]) {
+        if (c == n_columns)
+            return r.bad ? damaged(err, t, "a row is cut short") : ST_OK;
+        if (t->columns[c].id == id && want[c]) {
             enum status st = get_field(&r, kind, t, &t->columns[c], &slots[c], mem, err);
 
             if (st != ST_OK)
@@ -383,44 +387,78 @@ static enum status decode_value(const struct table *t, struct bytes value, const
     return ST_OK;
 }
 
+/* How many leading parts of the index lead to all of them that are wanted. */
+static size_t parts_wanted(const struct index *ix, const bool *want)
+{
+    size_t n = ix->n_parts;
+
+    while (n > 0 && !want[ix->parts[n - 1].column])
+        n--;
+    return n;
+}
+
 static enum status decode_parts(struct rd *r, const struct table *t, const struct index *ix,
-                                const bool *want, struct datum *slots, bool *out_null,
+                                size_t n_parts, const bool *want, struct datum *slots,
                                 struct arena *mem, struct err *err)
 {
     struct datum v;
 
-    for (size_t i = 0; i < ix->n_parts; i++) {
+    for (size_t i = 0; i < n_parts; i++) {
         uint16_t c = ix->parts[i].column;
 
         get_part(r, t->columns[c].type, ix->parts[i].dir, &v, mem);
-        *out_null |= v.null;
         if (want[c])
             slots[c] = v;
     }
     return r->bad ? damaged(err, t, "a key is malformed") : ST_OK;
 }
 
+static enum status decode_key(const struct table *t, const struct index *ix, struct bytes key,
+                              const bool *want, struct datum *slots, struct arena *mem,
+                              struct err *err)
+{
+    const struct index *primary = &t->indexes[0];
+    struct rd r = rd_of(key);
+    size_t n_own = parts_wanted(ix, want);
+    size_t n_primary = ix->primary ? 0 : parts_wanted(primary, want);
+    bool whole = n_own == ix->n_parts;
+    enum status st = ST_OK;
+
+    if (n_primary > 0)
+        n_own = ix->n_parts;
+    if (n_own == 0)
+        return ST_OK;
+    (void)key_get_id(&r);
+    if (key_get_id(&r) != t->id || key_get_id(&r) != ix->id || r.bad)
+        return damaged(err, t, "a key does not belong to the index");
+    TRY(decode_parts(&r, t, ix, n_own, want, slots, mem, err));
+    if (n_primary > 0 && (!ix->unique || rd_left(&r) > 0)) {
+        TRY(decode_parts(&r, t, primary, n_primary, want, slots, mem, err));
+        whole = n_primary == primary->n_parts;
+    } else {
+        whole = whole && ix->primary;
+    }
+    if (whole && rd_left(&r) > 0)
+        return damaged(err, t, "a key has bytes behind its last part");
+out:
+    return st;
+}
+
 enum status row_decode(const struct table *t, const struct index *ix, struct bytes key,
                        struct bytes value, const bool *want, struct datum *slots, struct arena *mem,
                        struct err *err)
 {
+    size_t n_columns = 0; /* up to the last that is wanted */
     enum status st = ST_OK;
-    struct rd r = rd_of(key);
-    bool any_null = false;
 
     for (size_t c = 0; c < t->n_columns; c++) {
-        if (want[c])
-            slots[c] = datum_null(t->columns[c].type);
+        if (!want[c])
+            continue;
+        slots[c] = datum_null(t->columns[c].type);
+        n_columns = c + 1;
     }
-    (void)key_get_id(&r);
-    if (key_get_id(&r) != t->id || key_get_id(&r) != ix->id || r.bad)
-        return damaged(err, t, "a key does not belong to the index");
-    TRY(decode_parts(&r, t, ix, want, slots, &any_null, mem, err));
-    if (!ix->primary && (!ix->unique || rd_left(&r) > 0))
-        TRY(decode_parts(&r, t, &t->indexes[0], want, slots, &any_null, mem, err));
-    if (rd_left(&r) > 0)
-        return damaged(err, t, "a key has bytes behind its last part");
-    TRY(decode_value(t, value, want, slots, mem, err));
+    TRY(decode_key(t, ix, key, want, slots, mem, err));
+    TRY(decode_value(t, value, want, n_columns, slots, mem, err));
 out:
     return st;
 }

@@ -34,7 +34,8 @@ void row_value(struct buf *out, const struct table *t, const struct index *ix,
                const struct datum *row);
 
 /* Fills slots[column] for every wanted column from an entry of index ix; a wanted column that the entry does not
- * hold is NULL (row_index_covers() says which can be asked for). Text points into key or value, or into mem. */
+ * hold is NULL (row_index_covers() says which can be asked for). Text points into key or value, or into mem. Decodes, and
+ * so checks, no further than to the last column that is wanted. */
 enum status row_decode(const struct table *t, const struct index *ix, struct bytes key,
                        struct bytes value, const bool *want, struct datum *slots, struct arena *mem,
                        struct err *err) MRD_CHECKED;
