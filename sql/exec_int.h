@@ -45,8 +45,11 @@ struct node {
             struct txn_scan *scan;
             struct span *spans;
             size_t n_spans, at;
-            struct lookups points; /* of spans that are whole keys */
-            struct lookups rows;   /* behind entries of an index */
+            struct lookups points;   /* of spans that are whole keys */
+            struct lookups rows;     /* behind entries of an index */
+            struct arena *early_mem; /* for the filters that the tablet asks; reset at each */
+            bool
+                doubt; /* an entry has passed because its filter failed: they are all asked again */
             uint64_t limit_hint;
         } scan;
         struct {

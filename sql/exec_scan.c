@@ -164,6 +164,7 @@ static enum status scan_start(struct node *n, struct err *err)
     n->scan.spans = NULL;
     n->scan.n_spans = 0;
     n->scan.at = 0;
+    n->scan.doubt = false;
     forget_lookups(&n->scan.points);
     forget_lookups(&n->scan.rows);
     buf_reset(&key);
@@ -235,6 +236,46 @@ out:
     return st;
 }
 
+/* Run where the tablet is, on entries to come: what fails here may never be asked for, so it passes, and fails when it
+ * is. */
+static bool early_filter(void *arg, struct bytes key, struct bytes value)
+{
+    struct node *n = arg;
+    const struct plan *p = n->plan;
+    const struct rte *r = p->scan.rte;
+    struct eval ev = node_eval(n);
+    struct err err;
+    bool pass;
+
+    ev.mem = n->scan.early_mem;
+    arena_reset(ev.mem);
+    if (run_check(n->run, &err) == ST_OK &&
+        row_decode(r->table, p->scan.index, key, value, p->scan.early_want,
+                   n->frame->slots + r->slot, ev.mem, &err) == ST_OK &&
+        bx_all_true(p->filter, p->scan.n_early, &ev, &pass, &err) == ST_OK)
+        return pass;
+    n->scan.doubt = true;
+    return true;
+}
+
+static enum status open_span(struct node *n, const struct span *s, struct err *err)
+{
+    const struct plan *p = n->plan;
+    struct txn_scan_options o = {.start = s->start,
+                                 .end = s->end,
+                                 .reverse = p->scan.reverse,
+                                 .lock = lock_of(n),
+                                 .limit = n->scan.limit_hint};
+
+    if (p->scan.n_early > 0) {
+        if (n->scan.early_mem == NULL)
+            n->scan.early_mem = run_pool_take(n->run->o.pool);
+        o.filter = early_filter;
+        o.filter_arg = n;
+    }
+    return txn_scan_open(n->run->o.txn, &o, &n->scan.scan, err);
+}
+
 /* The next entry of the path: its key and value are good until the node goes on. */
 static enum status next_entry(struct node *n, struct bytes *out_key, struct bytes *out_value,
                               struct err *err)
@@ -244,7 +285,6 @@ static enum status next_entry(struct node *n, struct bytes *out_key, struct byte
     if (p->scan.point)
         return next_point(n, out_key, out_value, err);
     for (;;) {
-        const struct span *s;
         enum status st;
 
         if (n->scan.scan != NULL) {
@@ -255,14 +295,7 @@ static enum status next_entry(struct node *n, struct bytes *out_key, struct byte
         }
         if (n->scan.at == n->scan.n_spans)
             return ST_NOTFOUND;
-        s = next_span(n);
-        st = txn_scan_open(n->run->o.txn,
-                           &(struct txn_scan_options){.start = s->start,
-                                                      .end = s->end,
-                                                      .reverse = p->scan.reverse,
-                                                      .lock = lock_of(n),
-                                                      .limit = n->scan.limit_hint},
-                           &n->scan.scan, err);
+        st = open_span(n, next_span(n), err);
         if (st != ST_OK)
             return st;
     }
@@ -337,6 +370,7 @@ enum status scan_next(struct node *n, struct err *err)
     struct datum *slots = n->frame->slots + r->slot;
     struct eval ev = node_eval(n);
     struct bytes key, value;
+    size_t asked;
     bool pass = false;
     enum status st = ST_OK;
 
@@ -353,7 +387,8 @@ enum status scan_next(struct node *n, struct err *err)
         } else {
             TRY(next_row(n, slots, err));
         }
-        TRY(bx_all_true(p->filter, p->n_filter, &ev, &pass, err));
+        asked = n->scan.doubt ? 0 : p->scan.n_early;
+        TRY(bx_all_true(p->filter + asked, p->n_filter - asked, &ev, &pass, err));
     }
 out:
     return st;

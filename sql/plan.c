@@ -94,6 +94,8 @@ void plan_take_filters(struct planner *p, struct pool *pool, uint64_t mask, stru
     node->n_filter = n;
     if (node->rows < 1)
         node->rows = 1;
+    if (node->kind == PLAN_SCAN)
+        access_split_filters(p, node);
 }
 
 /* Blocks */

@@ -77,10 +77,12 @@ struct plan {
             bool point;      /* at most one row per combination of values: a get */
             bool index_only; /* the entry holds all that is wanted */
             bool reverse;
-            bool full_filter_later; /* filter needs columns that only the row has */
-            enum txn_lock lock;     /* NONE: as the statement's transaction reads */
-            bool *entry_want;       /* what is decoded from the entry */
-            struct bx **conds;      /* what the path answers, for EXPLAIN */
+            size_t
+                n_early; /* the first filters, asked where the tablet is: the entry has all they look at */
+            bool *early_want;   /* which columns that is */
+            enum txn_lock lock; /* NONE: as the statement's transaction reads */
+            bool *entry_want;   /* what is decoded from the entry */
+            struct bx **conds;  /* what the path answers, for EXPLAIN */
             size_t n_conds;
         } scan;
         struct {

@@ -367,6 +367,52 @@ static bool *entry_columns(struct planner *p, const struct rte *r, const struct 
     return want;
 }
 
+struct early {
+    const struct rte *r;
+    const struct index *ix;
+    bool *want;
+    bool good;
+};
+
+/* Columns of the entry and values that stand still; nothing that asks the key space again or changes as it is asked. */
+static void note_early(void *arg, const struct bx *e, unsigned level)
+{
+    struct early *a = arg;
+
+    (void)level;
+    if (e->kind == BX_SUBQUERY ||
+        (e->kind == BX_FUNC && e->func.func->volatility == FUNC_VOLATILE)) {
+        a->good = false;
+    } else if (e->kind == BX_VAR && e->var.level == 0 && e->var.slot >= a->r->slot &&
+               e->var.slot < a->r->slot + a->r->n_columns) {
+        uint16_t column = (uint16_t)(e->var.slot - a->r->slot);
+
+        a->good = a->good && row_index_covers(a->r->table, a->ix, column);
+        a->want[column] = true;
+    }
+}
+
+/* Only the first ones: a condition must not be asked of a row that one before it has sorted out. */
+void access_split_filters(struct planner *p, struct plan *scan)
+{
+    const struct rte *r = scan->scan.rte;
+    struct early a = {.r = r, .ix = scan->scan.index, .good = true};
+
+    scan->scan.n_early = 0;
+    scan->scan.early_want = arena_zalloc(p->mem, r->n_columns + 1);
+    if (scan->scan.point)
+        return;
+    for (size_t i = 0; i < scan->n_filter; i++) {
+        a.want = arena_alloc(p->mem, r->n_columns + 1);
+        memcpy(a.want, scan->scan.early_want, r->n_columns + 1);
+        bx_walk(scan->filter[i], note_early, &a);
+        if (!a.good)
+            return;
+        scan->scan.early_want = a.want;
+        scan->scan.n_early = i + 1;
+    }
+}
+
 struct plan *access_plan(struct planner *p, const struct query *q, unsigned rte, struct pool *pool,
                          uint64_t avail, const struct access *a)
 {

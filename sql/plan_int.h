@@ -50,6 +50,8 @@ void pool_add(struct planner *p, struct pool *pool, const struct query *q, struc
 void plan_take_filters(struct planner *p, struct pool *pool, uint64_t mask, struct plan *node);
 
 /* plan_access.c */
+/* Which of the scan's filters can be asked of entries, before anything is copied or looked up. */
+void access_split_filters(struct planner *p, struct plan *scan);
 struct access {
     const struct index *index;
     struct scan_part parts[CATALOG_KEY_PARTS_MAX];

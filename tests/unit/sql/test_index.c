@@ -209,6 +209,50 @@ static void index_rows_come_in_its_order(void **state)
     expect_rows(t, "SELECT count(c) FROM w WHERE a = 1", "300");
 }
 
+/* What an entry holds is asked of the entry: rows that fail are never fetched. */
+static void index_filters_entries_before_rows(void **state)
+{
+    struct sqltest *t = *state;
+    uint64_t gets;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int, b int, c text)", "CREATE TABLE");
+    expect(t, "CREATE INDEX w_ab ON w (a, b)", "CREATE INDEX");
+    expect(t, "INSERT INTO w SELECT g, g % 3, g % 100, 'c' || g FROM generate_series(1, 900) g",
+           "INSERT 0 900");
+    gets = memspace_stats(t->space).gets;
+    expect_rows(t, "SELECT count(c) FROM w WHERE a = 1 AND b % 50 = 7", "6");
+    assert_int_equal(memspace_stats(t->space).gets - gets, 6);
+    /* The second condition looks at the row, the third comes after it. */
+    gets = memspace_stats(t->space).gets;
+    expect_rows(t, "SELECT count(*) FROM w WHERE a = 1 AND b % 50 = 7 AND c <> 'c7' AND k > 0",
+                "5");
+    assert_int_equal(memspace_stats(t->space).gets - gets, 6);
+    expect(t, "BEGIN", "BEGIN");
+    expect(t, "UPDATE w SET b = 57 WHERE a = 1 AND b = 58", "UPDATE 3");
+    expect_rows(t, "SELECT count(c) FROM w WHERE a = 1 AND b % 50 = 7", "9");
+    expect_rows(t, "SELECT count(*) FROM w WHERE b % 50 = 7 AND c LIKE 'c%'", "21");
+    expect(t, "ROLLBACK", "ROLLBACK");
+}
+
+/* Filters run ahead of what is asked for; an error in one counts only if its row is reached. */
+static void filter_fails_where_its_row_is_reached(void **state)
+{
+    struct sqltest *t = *state;
+
+    expect(t, "CREATE TABLE w (k int PRIMARY KEY, a int)", "CREATE TABLE");
+    expect(t, "INSERT INTO w SELECT g, 40 - g FROM generate_series(1, 100) g", "INSERT 0 100");
+    expect_rows(t, "SELECT k FROM w WHERE 76 / a > 2 ORDER BY k LIMIT 3", "15\n16\n17");
+    expect_rows(t, "SELECT k FROM w WHERE a <> 0 AND 76 / a > 35 ORDER BY k", "38\n39");
+    expect(t, "SELECT k FROM w WHERE 76 / a > 35 ORDER BY k",
+           "38\n39\nERROR 22012 division by zero");
+    expect_rows(t, "SELECT count(*) FROM w WHERE random() >= 0 AND a > 0", "39");
+    expect_rows(
+        t,
+        "SELECT count(*) FROM generate_series(1, 3) g, LATERAL (SELECT k FROM w WHERE a % 10 "
+        "= g) x",
+        "12");
+}
+
 static void keys_in_a_list_are_found_once_each(void **state)
 {
     struct sqltest *t = *state;
@@ -242,6 +286,8 @@ int main(void)
         CASE(index_of_an_added_constraint_is_kept),
         CASE(index_follows_every_write),
         CASE(index_rows_come_in_its_order),
+        CASE(index_filters_entries_before_rows),
+        CASE(filter_fails_where_its_row_is_reached),
         CASE(keys_in_a_list_are_found_once_each),
         CASE(index_made_under_writes_misses_nothing),
     };
