@@ -241,13 +241,14 @@ static void poll_once(struct tt *tt)
         poll_source(tt);
 }
 
-static struct timespec poll_at(void)
+static struct timespec poll_at(const struct tt *tt)
 {
     struct timespec ts;
     int64_t ns;
 
     ASSERT(clock_gettime(CLOCK_MONOTONIC, &ts) == 0);
-    ns = ts.tv_nsec + (int64_t)TT_POLL_MS * NS_PER_MS;
+    ns = ts.tv_nsec +
+         (tt_bound_is_curious(&tt->bound) ? TT_POLL_SOON_MS : TT_POLL_MS) * (int64_t)NS_PER_MS;
     ts.tv_sec += ns / NS_PER_S;
     ts.tv_nsec = ns % NS_PER_S;
     return ts;
@@ -260,7 +261,7 @@ static void *poll_main(void *arg)
     (void)pthread_setname_np(pthread_self(), "mrd-time");
     pthread_mutex_lock(&tt->mu);
     while (!tt->stop) {
-        struct timespec at = poll_at();
+        struct timespec at = poll_at(tt);
 
         while (!tt->stop && pthread_cond_timedwait(&tt->stop_cond, &tt->mu, &at) != ETIMEDOUT)
             ;

@@ -31,6 +31,19 @@ static int64_t scale_ppb(int64_t ns, int64_t ppb)
     return (int64_t)((__int128)ns * ppb / NS_PER_S);
 }
 
+static void forget_allowance(struct tt_bound *b)
+{
+    b->before.has_ref = false;
+    b->allowed_ppb = 0;
+    b->allowed_known = false;
+    b->curious = TT_CURIOUS_POLLS;
+}
+
+bool tt_bound_is_curious(const struct tt_bound *b)
+{
+    return b->before.has_ref && !b->allowed_known && b->curious > 0;
+}
+
 void tt_bound_init(struct tt_bound *b, int64_t drift_ppb)
 {
     memset(b, 0, sizeof *b);
@@ -40,13 +53,13 @@ void tt_bound_init(struct tt_bound *b, int64_t drift_ppb)
     b->last.bound_ns = -1;
     b->said_ns = -1;
     b->was_usable = true;
+    forget_allowance(b);
 }
 
 void tt_bound_new_source(struct tt_bound *b)
 {
     b->has_ref = false;
-    b->before.has_ref = false;
-    b->allowed_ppb = 0;
+    forget_allowance(b);
     b->said_ns = -1;
 }
 
@@ -60,9 +73,10 @@ static int64_t unexplained(const struct tt_sample *was, const struct tt_sample *
     /* The two readings are not at one moment, and the kernel rounds its rates. */
     int64_t slack = was->width_ns + is->width_ns + NS_PER_US + scale_ppb(d, 1000);
 
+    /* All that it can have been: how long the kernel ran at which of the two rates is not known. */
     if (gained > most + slack)
-        return gained - most;
-    return gained < least - slack ? least - gained : 0;
+        return gained - least;
+    return gained < least - slack ? most - gained : 0;
 }
 
 static bool slept(const struct tt_sample *was, const struct tt_sample *is)
@@ -236,6 +250,7 @@ static void learn_allowance(struct tt_bound *b, const struct tt_sample *in,
     ppb = (int64_t)((__int128)(said->ref_error_ns - was->ref_error_ns) * NS_PER_S / d) -
           said->drift_ppb;
     b->allowed_ppb = max64(0, min64(ppb, TT_DRIFT_MAX_PPB)) / 200 * 199;
+    b->allowed_known = true;
 }
 
 /* No new measurement: the mapping that we have, which does not follow CLOCK_REALTIME, is kept and goes on growing. */
@@ -360,10 +375,10 @@ void tt_bound_step(struct tt_bound *b, const struct tt_sample *clocks, const str
         else
             on_repeated(b, clocks, said);
         b->before = *said;
+        b->curious -= b->curious > 0;
     } else {
         b->counts.unusable++;
-        b->allowed_ppb = 0; /* it may come back with another configuration */
-        b->before.has_ref = false;
+        forget_allowance(b); /* it may come back with another configuration */
     }
     b->was_usable = usable;
     b->seen = *clocks;

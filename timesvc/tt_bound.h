@@ -15,6 +15,8 @@
 
 enum {
     TT_POLL_MS = 250,
+    TT_POLL_SOON_MS = 150, /* twice between measurements that are 250 ms apart, now and then */
+    TT_CURIOUS_POLLS = 40,
     TT_VOID_MS = 10000, /* a mapping that no usable report kept alive says nothing after so long */
     TT_DRIFT_PPB = 50000,      /* default: worst rate error beyond what the source itself admits */
     TT_DRIFT_MAX_PPB = 500000, /* no oscillator of a computer is worse */
@@ -127,6 +129,8 @@ struct tt_bound {
     uint32_t ref_id;       /* against what */
     int stratum;           /* of that */
     int64_t allowed_ppb;   /* drift that the source itself adds since its measurement, as seen */
+    bool allowed_known;
+    int curious;           /* polls to go that come early, in order to learn it */
     struct tt_said before; /* the last usable report */
     int64_t moved_ns;      /* movement of CLOCK_REALTIME that nothing explains ... */
     int moved_reports;     /* ... and fresh reports to go until it is forgiven */
@@ -143,5 +147,8 @@ void tt_bound_new_source(struct tt_bound *b);
 /* What the page shall say from now on; *out_verdict: why. Samples come in the order of raw_ns. */
 void tt_bound_step(struct tt_bound *b, const struct tt_sample *clocks, const struct tt_said *said,
                    struct tt_map *out, enum tt_verdict *out_verdict);
+
+/* True if the next step should come after TT_POLL_SOON_MS: there is something to learn about the source. */
+bool tt_bound_is_curious(const struct tt_bound *b);
 
 #endif

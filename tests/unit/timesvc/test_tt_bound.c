@@ -421,6 +421,7 @@ static void allowance_of_the_source_is_learned(void **state)
         measure(w);
         w->said.ref_error_ns = 30000;
         doubled = step(w);
+        assert_int_equal(tt_bound_is_curious(&w->b), i == 0);
         w->said.ref_error_ns = 30000 + 12500; /* 50 ppm for 250 ms */
         (void)step(w);
         if (i == 0)
