@@ -38,7 +38,9 @@ static void take_write(struct group *g, const struct paxos_out *out)
 
     if (out->write_seq == 0)
         return;
-    if (out->hard != NULL && !MUTATED(&g->store->o, promise_not_written))
+    if (out->hard != NULL && MUTATED(&g->store->o, promise_not_written))
+        plog_add_mark(&batch->rows, 0);
+    else if (out->hard != NULL)
         plog_add_hard(&batch->rows, g->number, out->hard);
     if (out->cut_from != 0) {
         if (!MUTATED(&g->store->o, cut_not_written))

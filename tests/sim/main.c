@@ -1,13 +1,9 @@
 /* meridian-sim: runs seeds, finds planted bugs, replays a failure. */
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "exhaust.h"
 #include "sim.h"
@@ -15,19 +11,24 @@
 struct args {
     uint64_t from, to;
     struct sim_options o;
-    bool until_failure, mutants, exhaust;
-    uint64_t cut;       /* of the depth of an exhaustive search */
-    uint64_t survivors; /* mutants that may survive: a ratchet */
+    bool until_failure, mutants, exhaust, minimize;
+    uint8_t faults[256]; /* those that happen */
+    uint64_t cut;        /* of the depth of an exhaustive search */
+    uint64_t survivors;  /* mutants that may survive: a ratchet */
 };
 
 static void usage(void)
 {
-    fputs("usage: meridian-sim [--seed N | --seeds A..B] [--nodes 3|5] [--trace] [--mutant NAME]\n"
-          "                    [--until-failure] [--mutants [--survivors N]]\n"
-          "       meridian-sim --exhaust [--cut DEPTH] [--mutant NAME]\n"
-          "  --until-failure  go on from the first seed until one fails\n"
-          "  --mutants        find every planted bug within the seeds; fails if one survives\n",
-          stderr);
+    fputs(
+        "usage: meridian-sim [--seed N | --seeds A..B] [--nodes 3|5] [--trace] [--mutant NAME]\n"
+        "                    [--until-failure] [--mutants [--survivors N]]\n"
+        "       meridian-sim --exhaust [--cut DEPTH] [--mutant NAME]\n"
+        "       meridian-sim --minimize --seed N [--nodes 3|5] [--mutant NAME]\n"
+        "       meridian-sim --seed N [--salt N] [--clients N] [--plain-network] [--good-clocks]\n"
+        "                    [--faults N,N,...]: as --minimize printed them\n"
+        "  --until-failure  go on from the first seed until one fails\n"
+        "  --mutants        find every planted bug within the seeds; fails if one survives\n",
+        stderr);
 }
 
 static void print_replay(FILE *f, const struct sim_options *o, uint64_t seed)
@@ -38,39 +39,6 @@ static void print_replay(FILE *f, const struct sim_options *o, uint64_t seed)
     if (o->mutant != MUTANT_NONE)
         fprintf(f, " --mutant %s", sim_mutant_name(o->mutant));
     fputs(" --trace\n", f);
-}
-
-/* A child runs the seed: an assertion of a core that fails is a finding like any other. */
-static bool run_child(const struct sim_options *o, struct sim_result *r)
-{
-    int fd[2];
-    pid_t pid;
-    int status;
-    ssize_t got = 0;
-
-    if (pipe(fd) != 0)
-        exit(2);
-    pid = fork();
-    if (pid < 0)
-        exit(2);
-    if (pid == 0) {
-        close(fd[0]);
-        sim_run(o, r);
-        got = write(fd[1], r, sizeof *r);
-        exit(got == (ssize_t)sizeof *r ? 0 : 2); /* not _exit: the leak checker has its say */
-    }
-    close(fd[1]);
-    got = read(fd[0], r, sizeof *r);
-    close(fd[0]);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (got == (ssize_t)sizeof *r)
-        return !r->failed;
-    memset(r, 0, sizeof *r);
-    r->failed = true;
-    snprintf(r->why, sizeof r->why, "the run was aborted by an assertion or a signal (%d)",
-             WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-    return false;
 }
 
 static double seconds(void)
@@ -88,7 +56,7 @@ static bool run_again(const struct sim_options *o, const struct sim_result *firs
     struct sim_result r = {0};
 
     quiet.trace = false;
-    if (run_child(&quiet, &r) && r.hash == first->hash)
+    if (sim_child(&quiet, &r) && r.hash == first->hash)
         return true;
     printf("seed %" PRIu64 " FAILED: the second run differs, %016" PRIx64 " and %016" PRIx64 "\n",
            o->seed, first->hash, r.hash);
@@ -106,7 +74,7 @@ static int run_seeds(const struct args *a)
         struct sim_result r = {0};
 
         o.seed = seed;
-        if (!run_child(&o, &r)) {
+        if (!sim_child(&o, &r)) {
             printf("seed %" PRIu64 " FAILED: %s\n", seed, r.why);
             print_replay(stdout, &a->o, seed);
             return 1;
@@ -133,31 +101,33 @@ static int run_seeds(const struct args *a)
     return 0;
 }
 
+static bool find_mutant(const struct args *a, enum mutant m)
+{
+    for (uint64_t seed = a->from; seed <= a->to; seed++) {
+        struct sim_options o = a->o;
+        struct sim_result r = {0};
+
+        o.seed = seed;
+        o.mutant = m;
+        if (sim_child(&o, &r))
+            continue;
+        printf("%-34s found by seed %" PRIu64 " (%" PRIu64 " tried): %s\n", sim_mutant_name(m),
+               seed, seed - a->from + 1, r.why);
+        return true;
+    }
+    return false;
+}
+
 static int run_mutants(const struct args *a)
 {
     uint64_t survived = 0;
 
     for (enum mutant m = MUTANT_NONE + 1; m < MUTANT_COUNT; m++) {
-        struct sim_result r = {0};
-        uint64_t seed = a->from;
-
-        for (; seed <= a->to; seed++) {
-            struct sim_options o = a->o;
-
-            o.seed = seed;
-            o.mutant = m;
-            if (!run_child(&o, &r))
-                break;
-        }
-        if (seed <= a->to) {
-            printf("%-34s found by seed %" PRIu64 " (%" PRIu64 " tried): %s\n", sim_mutant_name(m),
-                   seed, seed - a->from + 1, r.why);
-        } else {
-            printf("%-34s SURVIVED seeds %" PRIu64 "..%" PRIu64 "\n", sim_mutant_name(m), a->from,
-                   a->to);
-            survived++;
-        }
-        fflush(stdout);
+        if (find_mutant(a, m))
+            continue;
+        printf("%-34s SURVIVED seeds %" PRIu64 "..%" PRIu64 "\n", sim_mutant_name(m), a->from,
+               a->to);
+        survived++;
     }
     return survived <= a->survivors ? 0 : 1;
 }
@@ -190,16 +160,69 @@ static bool parse_mutant(const char *name, struct args *a)
     return false;
 }
 
+/* Faults by number, with commas between; "none". */
+static bool parse_faults(const char *s, struct args *a)
+{
+    char *end;
+
+    a->o.faults_on = a->faults;
+    while (strcmp(s, "none") != 0) {
+        uint64_t i = strtoull(s, &end, 10);
+
+        if (end == s || i >= sizeof a->faults)
+            return false;
+        a->faults[i] = 1;
+        if (i >= a->o.n_faults_on)
+            a->o.n_faults_on = (size_t)i + 1;
+        if (*end != ',')
+            return *end == '\0';
+        s = end + 1;
+    }
+    return true;
+}
+
+/* What makes a world other than its seed would; --minimize prints these. */
+static bool parse_world(const char *arg, const char *value, struct args *a, int *i)
+{
+    if (strcmp(arg, "--plain-network") == 0) {
+        a->o.plain_network = true;
+        return true;
+    }
+    if (strcmp(arg, "--good-clocks") == 0) {
+        a->o.good_clocks = true;
+        return true;
+    }
+    if (value == NULL)
+        return false;
+    (*i)++;
+    if (strcmp(arg, "--salt") == 0) {
+        a->o.salt = strtoull(value, NULL, 10);
+        return true;
+    }
+    if (strcmp(arg, "--clients") == 0) {
+        a->o.n_clients = (size_t)strtoull(value, NULL, 10);
+        return a->o.n_clients <= CLIENTS_MAX;
+    }
+    if (strcmp(arg, "--faults") == 0)
+        return parse_faults(value, a);
+    (*i)--;
+    return false;
+}
+
 static bool parse(int argc, char **argv, struct args *a)
 {
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 
-        if (strcmp(arg, "--trace") == 0) {
+        if (parse_world(arg, value, a, &i)) {
+            continue;
+        } else if (strcmp(arg, "--trace") == 0) {
             a->o.trace = true;
         } else if (strcmp(arg, "--until-failure") == 0) {
             a->until_failure = true;
+        } else if (strcmp(arg, "--minimize") == 0) {
+            a->minimize = true;
         } else if (strcmp(arg, "--exhaust") == 0) {
             a->exhaust = true;
         } else if (strcmp(arg, "--mutants") == 0) {
@@ -240,6 +263,10 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &a)) {
         usage();
         return 2;
+    }
+    if (a.minimize) {
+        a.o.seed = a.from;
+        return sim_minimize(&a.o);
     }
     if (a.exhaust)
         return exhaust_run((unsigned)a.cut, a.o.mutant);

@@ -95,6 +95,7 @@ void sim_fail(struct world *w, const char *fmt, ...)
     if (w->r.failed)
         return;
     w->r.failed = true;
+    w->r.check = fmt;
     va_start(ap, fmt);
     (void)vsnprintf(w->r.why, sizeof w->r.why, fmt, ap); /* a cut sentence is still one */
     va_end(ap);
@@ -167,6 +168,10 @@ static void setup(struct world *w, const struct sim_options *opts)
     fault_profile(w);
     w->n_nodes = opts->n_nodes != 0 ? opts->n_nodes : rng_chance(&w->rng, 0.25) ? 5 : 3;
     w->n_clients = 3 + rng_below(&w->rng, CLIENTS_MAX - 2);
+    if (opts->n_clients != 0)
+        w->n_clients = opts->n_clients;
+    if (opts->salt != 0)
+        rng_seed(&w->rng, opts->seed ^ opts->salt << 48);
     w->heal_at = w->now + 12LL * NS_PER_S;
     w->end_at = w->heal_at + 9LL * NS_PER_S;
     for (size_t i = 0; i < w->n_nodes; i++) {

@@ -26,9 +26,6 @@
 
 enum { NODES_MAX = 5, CLIENTS_MAX = 6, KEYS = 4, SIM_GROUP = 1, LAG_NONE = 1000000 };
 
-#define SIM_LEASE_NS     (2LL * NS_PER_S)
-#define SIM_BOUND_CAP_NS (500LL * NS_PER_MS)
-
 struct sim_options {
     uint64_t seed;
     size_t n_nodes; /* 0: the seed chooses */
@@ -37,6 +34,8 @@ struct sim_options {
     /* Of the faults, in the order in which they come, only those whose bit is set happen; NULL: all. For --minimize. */
     const uint8_t *faults_on;
     size_t n_faults_on;
+    uint64_t salt;      /* of all chances but the faults' */
+    size_t n_clients;   /* 0: the seed chooses */
     bool plain_network; /* nothing is lost, doubled, reordered or late by itself */
     bool good_clocks;   /* errors stay small and bounds do not change */
 };
@@ -44,13 +43,17 @@ struct sim_options {
 struct sim_result {
     bool failed;
     char why[512];
-    uint64_t hash; /* of the history */
+    const char *check; /* which one has failed: static text, the same for each failure of it */
+    uint64_t hash;     /* of the history */
     int64_t sim_ns;
     uint64_t n_events, n_writes, n_reads, n_leaders, n_crashes, n_faults;
 };
 
 void sim_run(const struct sim_options *opts, struct sim_result *out);
-const char *sim_mutant_name(enum mutant m); /* NULL behind the last */
+/* The same in a child process; true if nothing failed. */
+bool sim_child(const struct sim_options *opts, struct sim_result *out);
+int sim_minimize(const struct sim_options *opts); /* prints; an exit code */
+const char *sim_mutant_name(enum mutant m);       /* NULL behind the last */
 const char *sim_mutant_what(enum mutant m);
 
 /* -------- events -------- */
@@ -211,6 +214,7 @@ struct refused {
 };
 
 struct profile {
+    int64_t lease_ns; /* all that goes wrong lasts in proportion: short leases see more of it */
     double loss, duplicate, reorder, late;
     int64_t delay_min_ns, delay_max_ns;
     int64_t sync_min_ns, sync_max_ns;
@@ -228,6 +232,7 @@ struct world {
     struct sim_result r;
     struct arena mem;
     struct rng rng;
+    struct rng chance;     /* of the fault that is being made */
     int64_t now, now_zero; /* true time, and where it began */
     struct event *heap;
     size_t n_heap, cap_heap;

@@ -110,7 +110,7 @@ static void check_overlap(struct world *w, const struct leadership *mine)
 /* Who cannot sync is not supported for long: neither by itself nor by others. */
 static void check_sync_age(struct world *w, const struct sim_node *n, tstamp lease_end)
 {
-    const int64_t longest = 3 * SIM_LEASE_NS + 300LL * NS_PER_MS;
+    const int64_t longest = 3 * w->prof.lease_ns + w->prof.lease_ns / 8;
 
     if (lease_end > n->synced_at + longest + n->clock.bound_ns)
         sim_fail(w, "n%u has a lease for %.3f s after its last sync", n->id,

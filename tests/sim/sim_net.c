@@ -16,9 +16,9 @@ static void transmit(struct world *w, struct packet *p)
     int64_t delay = rng_between(&w->rng, w->prof.delay_min_ns, w->prof.delay_max_ns);
 
     if (rng_chance(&w->rng, w->prof.reorder))
-        delay += rng_between(&w->rng, 0, 50 * NS_PER_MS);
+        delay += rng_between(&w->rng, 0, w->prof.lease_ns / 40);
     if (rng_chance(&w->rng, w->prof.late))
-        delay += rng_between(&w->rng, 0, 2 * SIM_LEASE_NS);
+        delay += rng_between(&w->rng, 0, 2 * w->prof.lease_ns);
     if (p->from == p->to)
         delay = 5 * NS_PER_US;
     sim_event(w, w->now + delay, EV_DELIVER, p->to, 0, 0, p);

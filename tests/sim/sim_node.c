@@ -8,7 +8,7 @@
 #include "storage/store_int.h"
 
 enum { SNAPSHOT_POLL_NS = 20 * NS_PER_MS };
-enum { FULL_RETRY_NS = 200 * NS_PER_MS, SLOW_NS = 100 * NS_PER_MS };
+enum { FULL_RETRY_NS = 200 * NS_PER_MS };
 
 struct group *node_group(struct sim_node *n)
 {
@@ -134,8 +134,8 @@ void node_failing_disk(struct sim_node *n)
 
 static void start_again(struct world *w, struct sim_node *n)
 {
-    sim_event(w, w->now + rng_between(&w->rng, NS_PER_MS, 2LL * NS_PER_S), EV_RESTART, n->id, 0, 0,
-              NULL);
+    sim_event(w, w->now + rng_between(&w->rng, NS_PER_MS, w->prof.lease_ns), EV_RESTART, n->id, 0,
+              0, NULL);
 }
 
 void node_start(struct world *w, struct sim_node *n)
@@ -146,8 +146,8 @@ void node_start(struct world *w, struct sim_node *n)
                               .node = n->id,
                               .voters = voters,
                               .n_voters = w->n_nodes,
-                              .lease_ns = SIM_LEASE_NS,
-                              .bound_cap_ns = SIM_BOUND_CAP_NS,
+                              .lease_ns = w->prof.lease_ns,
+                              .bound_cap_ns = w->prof.lease_ns / 4,
                               .checkpoint_interval_ns = w->prof.checkpoint_ns,
                               .log_cache_bytes = w->prof.log_cache_bytes,
                               .keep_slots = w->prof.keep_slots,
@@ -215,7 +215,7 @@ void node_stop(struct world *w, struct sim_node *n)
 {
     sim_trace(w, "n%u is asked to stop", n->id);
     n->stopping = true;
-    sim_event(w, w->now + 3LL * NS_PER_S + SIM_LEASE_NS, EV_STOPPED, n->id, 0, 0, NULL);
+    sim_event(w, w->now + 5 * w->prof.lease_ns / 2, EV_STOPPED, n->id, 0, 0, NULL);
     node_poke(w, n);
 }
 
@@ -252,7 +252,7 @@ static void begin_sync(struct world *w, struct sim_node *n)
         return;
     n->syncing = true;
     if (w->now < n->slow_until)
-        cost += SLOW_NS;
+        cost += w->prof.lease_ns / 20;
     if (w->now < n->hangs_until)
         cost += n->hangs_until - w->now;
     sim_event(w, w->now + cost, EV_SYNC_DONE, n->id, ++n->sync, 0, NULL);
