@@ -88,6 +88,8 @@ enum status group_open(struct store *s, struct worker *w, group_id number, const
 {
     struct group *g = xcalloc(1, sizeof *g);
     struct plog_state log = {0};
+    node_id founders[PAXOS_VOTERS_MAX];
+    size_t n_founders;
     enum status st;
     bool ahead;
 
@@ -96,7 +98,7 @@ enum status group_open(struct store *s, struct worker *w, group_id number, const
     g->worker = w;
     pthread_mutex_init(&g->mu, NULL);
     arena_init(&g->mem, 0);
-    TRY(plog_voters(s->engine, number, voters, n_voters, err));
+    TRY(plog_voters(s->engine, number, voters, n_voters, founders, &n_founders, err));
     TRY(tablet_open(s->engine, number, &g->tablet, err));
 #ifdef MRD_MUTANTS
     tablet_mutate(g->tablet, s->o.mutant);
@@ -111,7 +113,7 @@ enum status group_open(struct store *s, struct worker *w, group_id number, const
         TRY(check_log(g, &log, err));
         g->view.apply = tablet_applied(g->tablet);
     }
-    g->paxos = make_paxos(g, voters, n_voters, &log, g->view.apply);
+    g->paxos = make_paxos(g, founders, n_founders, &log, g->view.apply);
     g->log_last = log.last;
     atomic_store(&g->last, log.last);
     atomic_store(&g->drop_agreed, log.first - 1);
@@ -319,6 +321,7 @@ void group_settle_role(struct group *g)
 
 void group_abandon(struct group *g)
 {
+    group_refuse_asks(g);
     fail_all(g);
     tell_lost(g, "stop");
 }

@@ -66,6 +66,24 @@ struct tablet *group_tablet(struct group *g);
 tstamp group_horizon(struct group *g);
 group_id group_number(const struct group *g);
 
+/* What members a group has, and a change of them. Leaders alone know how far each is. */
+struct group_ask {
+    bool change;              /* to `want`; without: only look */
+    struct paxos_config want; /* of a change: the members that there are to be, all of them */
+    /* The answer. */
+    enum paxos_verdict verdict; /* of a change: TAKEN is a beginning, the end is seen in `config` */
+    struct paxos_config config; /* in force */
+    slot_no config_slot;
+    bool settled; /* it is chosen */
+    bool leads;
+    slot_no last, chosen;
+    struct paxos_peer_view peers[PAXOS_MEMBERS_MAX]; /* the other members */
+    size_t n_peers;
+    void (*done)(struct group_ask *a); /* runs once, on the worker, or when it ends */
+    struct group_ask *next;            /* the group's */
+};
+void group_ask(struct group *g, struct group_ask *a); /* any thread; a stays until `done` */
+
 /* For people: role, ballot, first and last slot, chosen, applied, lease left. */
 struct group_report {
     group_id group;

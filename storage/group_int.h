@@ -32,6 +32,7 @@ struct group_view {
     struct ballot ballot;
     node_id leader;
     bool room, released;
+    enum paxos_verdict verdict; /* of a change */
     slot_no first, last, chosen, apply, everywhere;
     tstamp lease_start, lease_end, agreed;
     int64_t agreed_mono; /* mono_ns of that step */
@@ -61,12 +62,14 @@ struct group {
     struct paxos *paxos;   /* owned */
     struct group_upcalls up;
 
-    pthread_mutex_t mu; /* lock 1: the next five */
+    pthread_mutex_t mu; /* lock 1: the next seven */
     struct command_list queue;
     size_t call_at;     /* the worker wants to know when the queue is that long */
     uint64_t open_term; /* commands of it are taken; 0 none */
     tstamp queued_ts;   /* of the last command */
     struct group_report report;
+    struct group_ask *asks;
+    bool asks_over; /* the worker ends, or has */
 
     /* Published by the worker, read by any thread. */
     _Atomic uint64_t term;
@@ -77,8 +80,9 @@ struct group {
     _Atomic uint64_t drop_wanted; /* published by upkeep: it would drop slots up to here ... */
     _Atomic uint64_t drop_agreed; /* ... and may up to here, says the worker: the head is durable */
 
-    _Atomic uint64_t
-        bytes_logged; /* payloads given to the log writer, and what the log held at the start */
+    atomic_uint asked; /* asks is not empty */
+    /* Payloads given to the log writer, and what the log held at the start. */
+    _Atomic uint64_t bytes_logged;
 
     /* Snapshots. */
     _Atomic int install; /* enum group_install */
@@ -150,6 +154,9 @@ void group_step(struct group *g, struct paxos_in *in);
 void group_tell_applied(struct group *g);
 void group_settle_role(struct group *g); /* acts upon won and lost */
 void group_lead_if_ready(struct group *g);
+
+void group_answer(struct group *g); /* what group_ask brought */
+void group_refuse_asks(struct group *g);
 
 /* Snapshots: of the worker, but the next three, which any thread may call. */
 bool group_install_ask(struct group *g,

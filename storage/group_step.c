@@ -74,6 +74,7 @@ static void take_view(struct group *g, const struct paxos_out *out, int64_t mono
         .ballot = out->ballot,
         .leader = out->leader,
         .room = out->room,
+        .verdict = out->verdict,
         .released = out->released,
         .first = out->first,
         .last = out->last,

@@ -275,6 +275,7 @@ static int64_t earlier(int64_t wake, int64_t other)
 
 void group_output(struct group *g)
 {
+    group_answer(g);
     agree_to_drop(g);
     load(g);
     propose(g);

@@ -345,27 +345,39 @@ out:
     return st;
 }
 
+static bool parse_voters(struct bytes row, node_id *out, size_t *out_n)
+{
+    struct rd r = rd_of(row);
+    uint64_t n;
+
+    if (rd_u8(&r) != PLOG_FORMAT)
+        return false;
+    n = rd_varint(&r);
+    if (r.bad || n > PAXOS_VOTERS_MAX)
+        return false;
+    for (uint64_t i = 0; i < n; i++)
+        out[i] = (node_id)rd_varint(&r);
+    *out_n = n;
+    return !r.bad && rd_left(&r) == 0;
+}
+
 enum status plog_voters(struct engine *e, group_id group, const node_id *voters, size_t n_voters,
-                        struct err *err)
+                        node_id *out, size_t *out_n, struct err *err)
 {
     struct row_key key = group_key(ROW_VOTERS, group);
-    struct buf want = {0}, have = {0};
-    enum status st;
+    struct buf row = {0};
+    enum status st = get_row(e, &key, &row, err);
 
-    buf_put_u8(&want, PLOG_FORMAT);
-    buf_put_varint(&want, n_voters);
-    for (size_t i = 0; i < n_voters; i++)
-        buf_put_varint(&want, voters[i]);
-    st = get_row(e, &key, &have, err);
-    if (st == ST_NOTFOUND)
-        TRY(put_row(e, &key, buf_bytes(&want), ENGINE_SYNC, err));
-    else if (st == ST_OK && !bytes_eq(buf_bytes(&want), buf_bytes(&have)))
-        st = err_set(err, ST_REJECT, SQLSTATE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                     "group %llu was made with other voters than the configured ones",
-                     (unsigned long long)group);
-out:
-    buf_fini(&want);
-    buf_fini(&have);
+    if (st == ST_NOTFOUND) {
+        buf_put_u8(&row, PLOG_FORMAT);
+        buf_put_varint(&row, n_voters);
+        for (size_t i = 0; i < n_voters; i++)
+            buf_put_varint(&row, voters[i]);
+        st = put_row(e, &key, buf_bytes(&row), ENGINE_SYNC, err);
+    }
+    if (st == ST_OK && !parse_voters(buf_bytes(&row), out, out_n))
+        st = damaged(err, "malformed voters", group, 0);
+    buf_fini(&row);
     return st;
 }
 

@@ -31,10 +31,10 @@ struct plog_identity {
 enum status plog_identify(struct engine *e, const char *cluster, node_id node,
                           struct plog_identity *out, bool *out_new, struct err *err) MRD_CHECKED;
 
-/* The voters of a group: written (synced) if the group is new, otherwise they must be the same
- * (ST_REJECT 55000). */
+/* Whom a group was made with, none if this store joined it: what is given is written (synced) if the group is new here;
+ * otherwise *out, with room for PAXOS_VOTERS_MAX, is what was written then, whatever is configured now. */
 enum status plog_voters(struct engine *e, group_id group, const node_id *voters, size_t n_voters,
-                        struct err *err) MRD_CHECKED;
+                        node_id *out, size_t *out_n, struct err *err) MRD_CHECKED;
 
 /* What a group finds when it starts: every entry's slot and ballot, payloads left on disk. */
 struct plog_state {

@@ -106,8 +106,12 @@ enum status store_open(const struct store_options *opts, struct store **out, str
     enum status st;
     bool fresh;
 
-    ASSERT(opts->n_voters > 0 && opts->n_voters <= PAXOS_VOTERS_MAX);
+    ASSERT(opts->n_voters <= PAXOS_VOTERS_MAX && opts->n_peers <= SUPPORT_PEERS_MAX);
     s->o = *opts;
+    if (s->o.n_peers == 0) {
+        s->o.peers = opts->voters;
+        s->o.n_peers = opts->n_voters;
+    }
     set_defaults(&s->o);
     make_metrics(s);
     TRY(open_engine(s, err));
@@ -115,14 +119,14 @@ enum status store_open(const struct store_options *opts, struct store **out, str
     TRY(plog_identify(s->engine, opts->cluster, opts->node, &s->identity, &fresh, err));
     if (MUTATED(opts, incarnation_reused))
         s->identity.incarnation = 1;
-    s->worker = worker_new(s, opts->voters, opts->n_voters, fresh);
+    s->worker = worker_new(s, s->o.peers, s->o.n_peers, fresh);
     s->logwriter = logwriter_new(s, worker_waker(s->worker));
     s->upkeep = upkeep_new(s);
     s->snapshots = snapshots_new(s);
     TRY(group_open(s, s->worker, FIRST_GROUP, opts->voters, opts->n_voters, &s->groups[0], err));
     s->n_groups = 1;
     s->o.cluster = s->identity.cluster;
-    s->o.voters = NULL;
+    s->o.voters = s->o.peers = NULL;
     s->o.dir = NULL;
     log_event(s->o.log, LOG_INFO, "store.open", "cluster=%s node=%u incarnation=%llu new=%d",
               s->identity.cluster, s->identity.node, (unsigned long long)s->identity.incarnation,

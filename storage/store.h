@@ -32,8 +32,12 @@ struct store_options {
     struct memdisk *memdisk; /* tests: the memory engine instead of WiredTiger */
     const char *cluster;
     node_id node;
-    const node_id *voters; /* of the one group of a new cluster: all nodes */
+    /* Of the one group, if it is new here; afterwards the log says. None: this node joins a cluster that is there, and
+     * has no part until it is made a member. */
+    const node_id *voters;
     size_t n_voters;
+    const node_id *peers; /* every node that this one may meet; none: the voters */
+    size_t n_peers;
     int64_t lease_ns;     /* 0: 2 s */
     int64_t bound_cap_ns; /* 0: 500 ms; an interval wider than twice this counts as void */
     int64_t checkpoint_interval_ns; /* 0: 30 s */

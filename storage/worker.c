@@ -64,17 +64,16 @@ struct worker {
     struct paxos_entry entries[PAXOS_MSG_ENTRIES_MAX];
 };
 
-struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voters,
-                          bool store_is_new)
+struct worker *worker_new(struct store *s, const node_id *peers, size_t n_peers, bool store_is_new)
 {
     struct worker *w = xcalloc(1, sizeof *w);
-    node_id peers[SUPPORT_PEERS_MAX];
+    node_id others[SUPPORT_PEERS_MAX];
     int64_t mono;
     struct tt_interval now = store_now(s, &mono);
     struct support_options opts = {
         .self = s->o.node,
         .incarnation = s->identity.incarnation,
-        .peers = peers,
+        .peers = others,
         .lease_ns = s->o.lease_ns,
         /* Two tries before a lease is over; and an idle node syncs its mark once a lease, no more. */
         .renew_ns = s->o.lease_ns * 3 / 8,
@@ -86,17 +85,17 @@ struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voter
 
     w->store = s;
     pthread_mutex_init(&w->mu, NULL);
-    for (size_t i = 0; i < n_voters; i++) {
-        if (voters[i] == s->o.node)
+    for (size_t i = 0; i < n_peers; i++) {
+        if (peers[i] == s->o.node)
             continue;
-        peers[opts.n_peers++] = voters[i];
-        w->peers[w->n_peers++].node = voters[i];
+        others[opts.n_peers++] = peers[i];
+        w->peers[w->n_peers++].node = peers[i];
     }
     MUTANT_COPY(&opts, &s->o);
     w->support = support_new(&opts, now, mono);
     support_want(w->support, false);
     w->support_wake_mono = mono;
-    w->clocks = clocks_new(s, peers, opts.n_peers);
+    w->clocks = clocks_new(s, others, opts.n_peers);
     return w;
 }
 

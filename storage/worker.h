@@ -17,8 +17,8 @@ struct clocks;
 struct worker;
 struct store;
 
-struct worker *worker_new(struct store *s, const node_id *voters, size_t n_voters,
-                          bool store_is_new);
+/* peers: every node that this one may meet; itself among them does no harm. */
+struct worker *worker_new(struct store *s, const node_id *peers, size_t n_peers, bool store_is_new);
 struct waker *worker_waker(struct worker *w);
 struct support *worker_support(struct worker *w);
 struct clocks *worker_clocks(struct worker *w);

@@ -115,7 +115,7 @@ void cluster_open(struct cluster *c, const struct cluster_options *o)
     must(tt_open(&to, &c->tt, &err), &err, "tt_open");
     c->log = log_new(getenv("STORE_LOG") != NULL ? 2 : -1, LOG_DEBUG, NULL);
     c->hub = o->real ? NULL : rpc_hub_new(1);
-    for (size_t i = 0; i < CLUSTER_MAX; i++) {
+    for (size_t i = 0; i < CLUSTER_NODES; i++) {
         struct cluster_node *n = &c->nodes[i];
 
         n->cluster = c;
@@ -143,7 +143,7 @@ static int remove_one(const char *path, const struct stat *sb, int type, struct 
 
 void cluster_close(struct cluster *c)
 {
-    for (size_t i = 0; i < CLUSTER_MAX; i++) {
+    for (size_t i = 0; i < CLUSTER_NODES; i++) {
         struct cluster_node *n = &c->nodes[i];
 
         if (n->up)
@@ -164,8 +164,9 @@ void cluster_close(struct cluster *c)
 void cluster_start(struct cluster *c, size_t i)
 {
     struct cluster_node *n = &c->nodes[i];
-    node_id voters[CLUSTER_MAX];
-    struct rpc_peer_addr peers[CLUSTER_MAX];
+    size_t n_nodes = CLUSTER_MAX + c->o.n_more;
+    node_id voters[CLUSTER_NODES];
+    struct rpc_peer_addr peers[CLUSTER_NODES];
     struct group_upcalls up = {.arg = n,
                                .leading = on_leading,
                                .lost = on_lost,
@@ -176,7 +177,9 @@ void cluster_start(struct cluster *c, size_t i)
                                .cluster = "test",
                                .node = n->id,
                                .voters = voters,
-                               .n_voters = CLUSTER_MAX,
+                               .n_voters = i < CLUSTER_MAX ? CLUSTER_MAX : 0,
+                               .peers = voters,
+                               .n_peers = n_nodes,
                                .lease_ns = c->o.lease_ns,
                                .bound_cap_ns = 20 * NS_PER_MS,
                                .gc_retention_ns = c->o.gc_retention_ns,
@@ -193,7 +196,7 @@ void cluster_start(struct cluster *c, size_t i)
                              .node = n->id,
                              .listen_addr = n->addr,
                              .peers = peers,
-                             .n_peers = CLUSTER_MAX,
+                             .n_peers = n_nodes,
                              .hub = c->hub,
                              .log = c->log,
                              .now = read_clock,
@@ -201,7 +204,7 @@ void cluster_start(struct cluster *c, size_t i)
     struct err err;
 
     ASSERT(!n->up);
-    for (size_t k = 0; k < CLUSTER_MAX; k++) {
+    for (size_t k = 0; k < n_nodes; k++) {
         voters[k] = c->nodes[k].id;
         peers[k] = (struct rpc_peer_addr){c->nodes[k].id, c->nodes[k].addr};
     }
@@ -244,15 +247,24 @@ void cluster_crash(struct cluster *c, size_t i)
 
 void cluster_crash_all(struct cluster *c)
 {
-    for (size_t i = 0; i < CLUSTER_MAX; i++)
+    for (size_t i = 0; i < CLUSTER_NODES; i++)
         if (c->nodes[i].up)
             store_halt(c->nodes[i].store);
-    for (size_t i = 0; i < CLUSTER_MAX; i++) {
+    for (size_t i = 0; i < CLUSTER_NODES; i++) {
         if (!c->nodes[i].up)
             continue;
         memdisk_crash(c->nodes[i].disk);
         take_down(&c->nodes[i]);
     }
+}
+
+void cluster_wipe(struct cluster *c, size_t i)
+{
+    struct cluster_node *n = &c->nodes[i];
+
+    ASSERT(!n->up && !c->o.real);
+    memdisk_free(n->disk);
+    n->disk = memdisk_new(100 + i);
 }
 
 void cluster_wait(bool (*is)(void *arg), void *arg, const char *what)
@@ -282,7 +294,7 @@ size_t cluster_find_leader(struct cluster *c)
 {
     size_t i = 0;
 
-    while (i < CLUSTER_MAX && !leads(&c->nodes[i]))
+    while (i < CLUSTER_NODES && !leads(&c->nodes[i]))
         i++;
     return i;
 }
@@ -297,7 +309,7 @@ static bool some_leads(void *arg)
     struct leader_wait *w = arg;
 
     w->found = cluster_find_leader(w->c);
-    return w->found < CLUSTER_MAX;
+    return w->found < CLUSTER_NODES;
 }
 
 size_t cluster_leader(struct cluster *c)
@@ -313,7 +325,7 @@ static bool all_equal(void *arg)
     struct cluster *c = arg;
     struct group_report first = {0}, r;
 
-    for (size_t i = 0; i < CLUSTER_MAX; i++) {
+    for (size_t i = 0; i < CLUSTER_NODES; i++) {
         if (!c->nodes[i].up)
             continue;
         group_describe(c->nodes[i].group, &r);
@@ -335,7 +347,7 @@ void cluster_assert_same_rows(struct cluster *c, uint64_t n_rows)
     bool seen = false;
     struct err err;
 
-    for (size_t i = 0; i < CLUSTER_MAX; i++) {
+    for (size_t i = 0; i < CLUSTER_NODES; i++) {
         struct cluster_node *n = &c->nodes[i];
 
         if (!n->up)

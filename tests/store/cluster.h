@@ -14,12 +14,14 @@
 #include "storage/mvcc.h"
 #include "storage/store.h"
 
-enum { CLUSTER_MAX = 3, CLUSTER_KEY_MAX = 32 };
+/* CLUSTER_MAX nodes found the cluster; there may be more, which join when they are started. */
+enum { CLUSTER_MAX = 3, CLUSTER_NODES = 5, CLUSTER_KEY_MAX = 32 };
 
 struct cluster_options {
-    bool real;               /* WiredTiger and nng */
-    int64_t lease_ns;        /* 0: 1 s */
-    const char *clock;       /* NULL: fixed:200us */
+    bool real;         /* WiredTiger and nng */
+    size_t n_more;     /* nodes besides the CLUSTER_MAX that found it; all know their addresses */
+    int64_t lease_ns;  /* 0: 1 s */
+    const char *clock; /* NULL: fixed:200us */
     int64_t gc_retention_ns; /* 0: the store's default; as all below */
     int64_t checkpoint_interval_ns;
     uint64_t keep_slots, lag_slots, snapshot_bytes_per_s;
@@ -50,7 +52,7 @@ struct cluster {
     struct tt *tt;
     struct logger *log;
     struct rpc_hub *hub;
-    struct cluster_node nodes[CLUSTER_MAX];
+    struct cluster_node nodes[CLUSTER_NODES];
     atomic_uint n_ids;
 };
 
@@ -61,10 +63,12 @@ void cluster_start(struct cluster *c, size_t i);
 void cluster_stop(struct cluster *c, size_t i);  /* clean */
 void cluster_crash(struct cluster *c, size_t i); /* power loss, on the memory engine */
 void cluster_crash_all(struct cluster *c);       /* of all that are up, at once */
+void cluster_wipe(struct cluster *c,
+                  size_t i); /* an empty disk, on the memory engine; it is down */
 
 /* Waits; fails the test with `what` after 20 seconds. */
 void cluster_wait(bool (*is)(void *arg), void *arg, const char *what);
-size_t cluster_find_leader(struct cluster *c); /* CLUSTER_MAX: nobody leads now. Any thread */
+size_t cluster_find_leader(struct cluster *c); /* CLUSTER_NODES: nobody leads now. Any thread */
 size_t cluster_leader(struct cluster *c);      /* waits until one that is up leads */
 void cluster_wait_equal(struct cluster *c); /* until all that are up have applied the same slot */
 void cluster_assert_same_rows(struct cluster *c, uint64_t n_rows);

@@ -44,7 +44,7 @@ static void *propose(void *arg)
     while (!atomic_load(p->stop) && p->n < PUTS_MAX) {
         size_t leader = cluster_find_leader(p->c);
 
-        if (leader == CLUSTER_MAX) {
+        if (leader == CLUSTER_NODES) {
             mono_sleep_until(mono_now() + NS_PER_MS);
             continue;
         }

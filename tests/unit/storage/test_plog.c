@@ -289,15 +289,23 @@ static void data_without_identity_is_fatal(void **state)
     assert_int_equal(plog_identify(w->e, "house", 1, &id, &fresh, NULL), ST_FATAL);
 }
 
-static void other_voters_are_refused(void **state)
+static void voters_of_the_first_start_stand(void **state)
 {
-    static const node_id three[] = {1, 2, 3}, other[] = {1, 2, 4};
+    static const node_id three[] = {1, 2, 3}, other[] = {1, 2, 4, 5};
     struct world *w = *state;
+    node_id got[PAXOS_VOTERS_MAX];
+    size_t n = 0;
 
-    assert_int_equal(plog_voters(w->e, 1, three, 3, NULL), ST_OK);
-    assert_int_equal(plog_voters(w->e, 1, three, 3, NULL), ST_OK);
-    assert_int_equal(plog_voters(w->e, 1, three, 2, NULL), ST_REJECT);
-    assert_int_equal(plog_voters(w->e, 1, other, 3, NULL), ST_REJECT);
+    assert_int_equal(plog_voters(w->e, 1, three, 3, got, &n, NULL), ST_OK);
+    assert_int_equal(n, 3);
+    assert_memory_equal(got, three, sizeof three);
+    memset(got, 0, sizeof got);
+    assert_int_equal(plog_voters(w->e, 1, other, 4, got, &n, NULL), ST_OK);
+    assert_int_equal(n, 3);
+    assert_memory_equal(got, three, sizeof three);
+    assert_int_equal(plog_voters(w->e, 2, NULL, 0, got, &n, NULL), ST_OK); /* one that joins */
+    assert_int_equal(plog_voters(w->e, 2, three, 3, got, &n, NULL), ST_OK);
+    assert_int_equal(n, 0);
 }
 
 int main(void)
@@ -312,7 +320,7 @@ int main(void)
         T(missing_slot_is_fatal),
         T(identity_survives_and_counts_starts),
         T(data_without_identity_is_fatal),
-        T(other_voters_are_refused),
+        T(voters_of_the_first_start_stand),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
