@@ -33,7 +33,10 @@ enum {
     CONFLICT_YIELDS = 100,
     CACHE_MIB_MIN = 32
 };
+/* A look at the cache gathers all of the library's statistics. Below half of what counts as tight it can wait longer:
+ * the other half is not written in that time. */
 #define LOOK_NS          (5 * NS_PER_MS)
+#define LOOK_CALM_NS     (25 * NS_PER_MS)
 #define SNAPSHOT_WAIT_NS (200 * NS_PER_MS)
 _Static_assert(ENGINE_SESSIONS_MAX == 64, "the free sessions of a pool are the bits of a word");
 
@@ -271,15 +274,16 @@ static uint64_t statistic(WT_CURSOR *c, int which)
 
 static void look_at_cache(struct wt_engine *e, int64_t now)
 {
-    uint64_t dirty;
+    uint64_t dirty, tight = e->cache_bytes * DIRTY_TIGHT / 100;
 
     if (pthread_mutex_trylock(&e->look_mu) != 0)
         return; /* somebody is looking */
     atomic_store_explicit(&e->look_at_ns, now + LOOK_NS, memory_order_relaxed);
     if (e->statistics->reset(e->statistics) == 0) { /* gathers anew */
         dirty = statistic(e->statistics, WT_STAT_CONN_CACHE_BYTES_DIRTY);
-        atomic_store_explicit(&e->is_tight, dirty > e->cache_bytes * DIRTY_TIGHT / 100,
-                              memory_order_relaxed);
+        atomic_store_explicit(&e->is_tight, dirty > tight, memory_order_relaxed);
+        if (dirty < tight / 2)
+            atomic_store_explicit(&e->look_at_ns, now + LOOK_CALM_NS, memory_order_relaxed);
     }
     pthread_mutex_unlock(&e->look_mu);
 }
