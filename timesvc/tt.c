@@ -48,7 +48,15 @@ struct tt {
     struct logger *log;
 };
 
-struct tt_interval tt_now_unjudged(struct tt *tt, int64_t *out_mono_ns)
+static inline int64_t raw_now(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC_RAW, &ts); /* mono_now(), without a call more */
+    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+static inline struct tt_interval read_interval(const struct tt *tt, int64_t *out_raw_ns)
 {
     struct tt_map map;
     struct tt_interval iv;
@@ -56,28 +64,39 @@ struct tt_interval tt_now_unjudged(struct tt *tt, int64_t *out_mono_ns)
 
     /* The page first, the clock after it: whatever delays us in between only widens the bound. */
     tt_page_read(atomic_load_explicit(&tt->from, memory_order_acquire), &map);
-    raw = mono_now();
-    *out_mono_ns = raw;
+    raw = raw_now();
+    *out_raw_ns = raw;
     bound = tt_map_bound(&map, raw);
     if (bound < 0)
         return TT_VOID;
     utc = tt_map_utc(&map, raw);
-    iv = (struct tt_interval){utc - bound, utc + bound};
+    iv = (struct tt_interval){tt_add(utc, -bound), tt_add(utc, bound)};
     return tt->fault == NULL ? iv : tt_fault_apply(tt->fault, iv, raw);
+}
+
+static inline bool is_distrusted(const struct tt *tt)
+{
+    return atomic_load_explicit(&tt->distrusted, memory_order_relaxed);
+}
+
+struct tt_interval tt_now_unjudged(struct tt *tt, int64_t *out_mono_ns)
+{
+    return read_interval(tt, out_mono_ns);
 }
 
 struct tt_interval tt_now_mono(struct tt *tt, int64_t *out_mono_ns)
 {
-    struct tt_interval iv = tt_now_unjudged(tt, out_mono_ns);
+    struct tt_interval iv = read_interval(tt, out_mono_ns);
 
-    return atomic_load_explicit(&tt->distrusted, memory_order_relaxed) ? TT_VOID : iv;
+    return is_distrusted(tt) ? TT_VOID : iv;
 }
 
 struct tt_interval tt_now(struct tt *tt)
 {
-    int64_t mono_ns;
+    int64_t raw;
+    struct tt_interval iv = read_interval(tt, &raw);
 
-    return tt_now_mono(tt, &mono_ns);
+    return is_distrusted(tt) ? TT_VOID : iv;
 }
 
 bool tt_after(struct tt *tt, tstamp t)
