@@ -109,8 +109,9 @@ bool px_may_promise(struct paxos *p, struct ballot b, int64_t *out_retry_ns)
     else if (has.node == p->o.self)
         may = own_past_over(p);
     else
-        may = px_own_lapsed(p) && (support_lapsed(p->sup, has.node, p->bound_epoch, p->now) ||
-                                   MUTATED(&p->o, promise_while_support_stands));
+        may = px_own_lapsed(p) &&
+              (support_lapsed(p->sup, has.node, p->bound_epoch, p->now, p->mono) ||
+               MUTATED(&p->o, promise_while_support_stands));
     if (!may)
         *out_retry_ns = until_passed(p, bound_until(p));
     return may;

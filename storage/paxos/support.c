@@ -12,6 +12,7 @@ enum {
     ASK_BACK_NS = 50 * NS_PER_MS, /* at most this often is a request answered with an own request */
     VOID_RETRY_NS = 100 * NS_PER_MS,
     EPOCH_INCARNATION_SHIFT = 32, /* an epoch is (incarnation of the supporter, counter) */
+    DRIFT_SHIFT = 12,             /* a monotonic clock is wrong by less than 1/4096 */
     FORMAT = 1
 };
 
@@ -24,11 +25,12 @@ struct peer {
     node_id node;
     uint64_t incarnation; /* highest heard of */
     /* given to it */
-    uint64_t epoch; /* the last one that was begun; 0 none */
-    bool live;      /* that epoch has not ended */
-    tstamp end;     /* of what was given in that epoch; never decreases (S1) */
-    tstamp old_end; /* the same for all earlier epochs */
-    uint64_t owed;  /* nonce of a request that waits for our next sync; 0 none */
+    uint64_t epoch;                 /* the last one that was begun; 0 none */
+    bool live;                      /* that epoch has not ended */
+    tstamp end;                     /* of what was given in that epoch; never decreases (S1) */
+    tstamp old_end;                 /* the same for all earlier epochs */
+    int64_t end_mono, old_end_mono; /* and by our monotonic clock, whatever the calendar does */
+    uint64_t owed;                  /* nonce of a request that waits for our next sync; 0 none */
     /* received from it */
     struct asked asked[ASKED_MAX]; /* ring, by nonce */
     int64_t asked_mono;
@@ -147,18 +149,24 @@ static bool still_live(const struct support *s, struct peer *p, struct tt_interv
     return p->live;
 }
 
-static void grant(struct support *s, struct peer *p, struct tt_interval now, uint64_t nonce)
+static void grant(struct support *s, struct peer *p, struct tt_interval now, int64_t mono_ns,
+                  uint64_t nonce)
 {
     tstamp end = now.latest + s->o.lease_ns;
+    int64_t end_mono = mono_ns + s->o.lease_ns + (s->o.lease_ns >> DRIFT_SHIFT);
 
     if (!still_live(s, p, now)) {
         p->old_end = p->end > p->old_end ? p->end : p->old_end;
+        p->old_end_mono = p->end_mono > p->old_end_mono ? p->end_mono : p->old_end_mono;
         p->end = 0;
+        p->end_mono = 0;
         p->epoch = epochs_from(s) | ++s->n_epochs;
         p->live = true;
     }
     if (end > p->end)
         p->end = end; /* S1 */
+    if (end_mono > p->end_mono)
+        p->end_mono = end_mono;
     p->owed = 0;
     push(s, p->node,
          &(struct support_msg){.kind = SUPPORT_GRANT,
@@ -173,7 +181,7 @@ static void grant(struct support *s, struct peer *p, struct tt_interval now, uin
 static void on_request(struct support *s, struct peer *p, const struct support_in *in)
 {
     if (synced_lately(s, in->mono_ns))
-        grant(s, p, in->now, in->msg.nonce);
+        grant(s, p, in->now, in->mono_ns, in->msg.nonce);
     else
         p->owed = in->msg.nonce; /* L8: who cannot write gives nothing */
     /* A peer that we have nothing from is asked at once: after a start this saves a renewal's time. */
@@ -188,7 +196,7 @@ static void on_synced(struct support *s, const struct support_in *in)
     s->synced_mono = in->mono_ns;
     for (size_t i = 0; i < s->n_peers && usable(s, in->now); i++)
         if (s->peers[i].owed != 0)
-            grant(s, &s->peers[i], in->now, s->peers[i].owed);
+            grant(s, &s->peers[i], in->now, in->mono_ns, s->peers[i].owed);
 }
 
 static void on_grant(struct support *s, struct peer *p, const struct support_msg *m,
@@ -329,7 +337,13 @@ static tstamp end_of(const struct peer *p, uint64_t epoch)
     return epoch < p->epoch ? p->old_end : p->end;
 }
 
-bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_interval now)
+static int64_t end_mono_of(const struct peer *p, uint64_t epoch)
+{
+    return epoch < p->epoch ? p->old_end_mono : p->end_mono;
+}
+
+bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_interval now,
+                    int64_t mono_ns)
 {
     struct peer *p = find(s, peer);
 
@@ -339,7 +353,7 @@ bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_i
         return true;
     (void)still_live(s, p,
                      now); /* whoever acts upon the answer may rely on it: the epoch is over */
-    return tt_passed(now, end_of(p, epoch));
+    return tt_passed(now, end_of(p, epoch)) && mono_ns >= end_mono_of(p, epoch); /* S7 */
 }
 
 tstamp support_lapses_at(const struct support *s, node_id peer, uint64_t epoch)

@@ -93,7 +93,8 @@ support_quiet_until(const struct support *s); /* 0: not quiet; TSTAMP_MAX: time 
 bool support_given(struct support *s, node_id peer, struct tt_interval now, uint64_t *out_epoch);
 /* True if what was given to peer up to that epoch (0: nothing) can no longer be relied on. What an earlier
  * start of this node gave counts too: false while quiet. A later epoch, which a restarted peer has, does not. */
-bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_interval now);
+bool support_lapsed(struct support *s, node_id peer, uint64_t epoch, struct tt_interval now,
+                    int64_t mono_ns);
 /* When that will be the case if nothing more is given (0: at once): for timers only. */
 tstamp support_lapses_at(const struct support *s, node_id peer, uint64_t epoch);
 

@@ -123,6 +123,38 @@ static void leader_an_hour_ahead_has_no_lease_to_put_its_hour_into(void **state)
     calm_free(c);
 }
 
+/* For a moment its calendar says that its support of the leader has lapsed. The leader still relies on that support,
+ * and has told readers so. */
+static void voter_that_is_ahead_for_a_moment_hands_no_lease_over(void **state)
+{
+    struct cluster *c = calm_new();
+    node_id id = calm_wait_leader(c, 400 * MS);
+    node_id next = id % N + 1, voter = next % N + 1;
+    tstamp told;
+
+    (void)state;
+    calm_propose_many(c, id, 3);
+    c->cut[id][next] = c->cut[next][id] = true;
+    calm_run(c, LEASE + 700 * MS); /* the support of `next` has lapsed; it asks, and is refused */
+    assert_int_equal(calm_leader(c), id);
+    told = c->node[id].out.lease_end;
+    c->node[voter].lie_ns = 2 * LEASE;
+    for (int i = 0; i < 300; i++) {
+        calm_step(c, &c->node[next], (struct paxos_in){.kind = PAXOS_IN_CAMPAIGN});
+        calm_run(c, MS);
+    }
+    c->node[voter].lie_ns = 0;
+    for (int64_t until = c->now + 4 * LEASE; c->now < until; calm_run(c, MS)) {
+        if (c->node[id].out.lease_end > told)
+            told = c->node[id].out.lease_end;
+        if (c->node[next].out.role == PAXOS_LEADER)
+            assert_true(c->node[next].out.lease_start > told);
+    }
+    c->cut[id][next] = c->cut[next][id] = false;
+    assert_true(calm_wait_leader(c, 2 * LEASE) != 0);
+    calm_free(c);
+}
+
 /* One of two voters: the other clock and the leader's are a majority. */
 static void voter_whose_clock_lies_costs_the_leader_nothing(void **state)
 {
@@ -433,6 +465,7 @@ int main(void)
         cmocka_unit_test(leader_that_steps_back_acknowledges_nothing_and_steps_down),
         cmocka_unit_test(leader_that_steps_ahead_acknowledges_nothing_early),
         cmocka_unit_test(leader_an_hour_ahead_has_no_lease_to_put_its_hour_into),
+        cmocka_unit_test(voter_that_is_ahead_for_a_moment_hands_no_lease_over),
         cmocka_unit_test(voter_whose_clock_lies_costs_the_leader_nothing),
         cmocka_unit_test(leader_killed_next_leads_within_lease),
         cmocka_unit_test(leader_killed_and_back_at_once_does_not_delay_election),

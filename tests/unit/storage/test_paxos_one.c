@@ -160,6 +160,9 @@ static void prepare_of_another_waits_for_support_to_lapse(void **state)
                      2); /* and the owner is asked whether it still needs this voter */
     l.now = (struct tt_interval){T0 + MS + LEASE + 1, T0 + MS + LEASE + 2 * MS};
     hear(&l, (struct paxos_msg){.kind = PAXOS_PREPARE, .ballot = B(4, 3)});
+    assert_null(sent(&l, PAXOS_PROMISE)); /* the calendar alone says so */
+    l.mono += LEASE + MS;
+    hear(&l, (struct paxos_msg){.kind = PAXOS_PREPARE, .ballot = B(4, 3)});
     assert_non_null(sent(&l, PAXOS_PROMISE));
     lone_free(&l);
 }

@@ -37,6 +37,9 @@ static struct support *make(node_id self, node_id peer, uint64_t incarnation, bo
     return support_new(&o, now, 1);
 }
 
+/* Monotonic time by which everything that a test gave has ended: there the calendar decides. */
+#define MONO_LATE (10 * LEASE)
+
 static void synced(struct support *s, struct tt_interval now, int64_t mono)
 {
     struct support_out out;
@@ -121,9 +124,27 @@ static void lapse_needs_givers_earliest_beyond_end(void **state)
     (void)give(p.b, tick(p.a, at(T0, 0), 2), at(T0, NS_PER_MS), 3);
     assert_true(support_given(p.b, 1, at(T0, NS_PER_MS), &epoch));
     end = T0 + NS_PER_MS + LEASE;
-    assert_false(support_lapsed(p.b, 1, epoch, at(end + NS_PER_MS, NS_PER_MS)));
-    assert_false(support_lapsed(p.b, 1, epoch, TT_VOID));
-    assert_true(support_lapsed(p.b, 1, epoch, at(end + NS_PER_MS + 1, NS_PER_MS)));
+    assert_false(support_lapsed(p.b, 1, epoch, at(end + NS_PER_MS, NS_PER_MS), MONO_LATE));
+    assert_false(support_lapsed(p.b, 1, epoch, TT_VOID, MONO_LATE));
+    assert_true(support_lapsed(p.b, 1, epoch, at(end + NS_PER_MS + 1, NS_PER_MS), MONO_LATE));
+    pair_free(&p);
+}
+
+/* The giver's calendar jumps, or was slow when it gave and is put right: the receiver knows nothing of it. */
+static void lapse_needs_the_length_on_the_monotonic_clock_too(void **state)
+{
+    struct pair p = pair_new();
+    uint64_t epoch = 0;
+    int64_t gave = 3 + LEASE / 2, passed = gave + LEASE + LEASE / 4096;
+    struct tt_interval far = at(T0 + 100 * LEASE, NS_PER_MS);
+
+    (void)state;
+    (void)give(p.b, tick(p.a, at(T0, 0), 2), at(T0, NS_PER_MS), 3);
+    (void)give(p.b, tick(p.a, at(T0, 0), LEASE / 2), at(T0, NS_PER_MS), gave); /* it stands still */
+    assert_true(support_given(p.b, 1, at(T0, NS_PER_MS), &epoch));
+    assert_false(support_lapsed(p.b, 1, epoch, far, 4));
+    assert_false(support_lapsed(p.b, 1, epoch, far, passed - 1));
+    assert_true(support_lapsed(p.b, 1, epoch, far, passed));
     pair_free(&p);
 }
 
@@ -136,7 +157,7 @@ static void lapse_once_seen_ends_epoch_for_good(void **state)
     (void)state;
     (void)give(p.b, tick(p.a, at(T0, 0), 2), at(T0, NS_PER_MS), 3);
     assert_true(support_given(p.b, 1, at(T0, NS_PER_MS), &first));
-    assert_true(support_lapsed(p.b, 1, first, at(late, NS_PER_MS)));
+    assert_true(support_lapsed(p.b, 1, first, at(late, NS_PER_MS), MONO_LATE));
     /* The clock's next reading is wider: the epoch must not come back to life. */
     assert_false(support_given(p.b, 1, at(late, 100 * NS_PER_MS), &second));
     synced(p.b, at(late, NS_PER_MS), LEASE);
@@ -266,9 +287,9 @@ static void restarted_peer_gets_new_epoch_and_old_end_stands(void **state)
     assert_true(support_given(p.b, 1, at(T0 + NS_PER_S, 0), &second));
     assert_true(second > first);
     /* What the dead incarnation was given stands until its end, and no longer. */
-    assert_false(support_lapsed(p.b, 1, first, at(T0 + LEASE, 0)));
-    assert_true(support_lapsed(p.b, 1, first, at(T0 + LEASE + 1, 0)));
-    assert_false(support_lapsed(p.b, 1, second, at(T0 + LEASE + 1, 0)));
+    assert_false(support_lapsed(p.b, 1, first, at(T0 + LEASE, 0), MONO_LATE));
+    assert_true(support_lapsed(p.b, 1, first, at(T0 + LEASE + 1, 0), MONO_LATE));
+    assert_false(support_lapsed(p.b, 1, second, at(T0 + LEASE + 1, 0), MONO_LATE));
     /* A late message of the dead incarnation changes nothing. */
     assert_int_equal(give(p.b, old, at(T0 + NS_PER_S, 0), NS_PER_S).kind, 0);
     support_free(again);
@@ -282,10 +303,10 @@ static void restarted_giver_is_quiet_until_its_old_gifts_have_lapsed(void **stat
 
     (void)state;
     assert_true(support_quiet(b, at(T0, NS_PER_MS)));
-    assert_false(support_lapsed(b, 1, 0, at(T0 + LEASE, NS_PER_MS)));
+    assert_false(support_lapsed(b, 1, 0, at(T0 + LEASE, NS_PER_MS), MONO_LATE));
     assert_true(support_quiet(b, at(over + NS_PER_MS, NS_PER_MS)));
     assert_false(support_quiet(b, at(over + NS_PER_MS + 1, NS_PER_MS)));
-    assert_true(support_lapsed(b, 1, 0, at(over + NS_PER_MS + 2, NS_PER_MS)));
+    assert_true(support_lapsed(b, 1, 0, at(over + NS_PER_MS + 2, NS_PER_MS), MONO_LATE));
     assert_int_equal(support_quiet_until(b), 0);
     support_free(b);
 }
@@ -358,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grant_reliance_ends_before_givers_end),
         cmocka_unit_test(lapse_needs_givers_earliest_beyond_end),
+        cmocka_unit_test(lapse_needs_the_length_on_the_monotonic_clock_too),
         cmocka_unit_test(lapse_once_seen_ends_epoch_for_good),
         cmocka_unit_test(epoch_renewed_in_time_goes_on),
         cmocka_unit_test(unsynced_giver_gives_nothing),
