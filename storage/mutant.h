@@ -1,7 +1,7 @@
 /*
  * mutant.h - deliberate bugs, in the simulator's build only.
  *
- * Each line of mutant.def is one wrong turn of a rule that safety rests on. tests/sim compiles the cores and the store
+ * Each line of mutant.def and mutant_members.def is one wrong turn of a rule that safety rests on. tests/sim compiles the cores and the store
  * once more with MRD_MUTANTS, chooses one of them for a run, and must find every one. Without MRD_MUTANTS, so in
  * every library and program that is installed, none of this exists: MUTATED() is the constant false.
  */
@@ -17,7 +17,11 @@ enum mutant {
 #define MUTANT(name, what) MUTANT_##name,
 #include "storage/mutant.def"
 #undef MUTANT
-    MUTANT_COUNT
+    MUTANT_COUNT, /* the rest is for tests/members */
+#define MUTANT(name, what) MUTANT_##name,
+#include "storage/mutant_members.def"
+#undef MUTANT
+    MUTANT_END
 };
 
 #define MUTATED(options, name) ((options)->mutant == MUTANT_##name)

@@ -32,6 +32,8 @@ struct paxos *paxos_new(const struct paxos_options *opts, const struct paxos_sta
     }
     p->durable = p->log.last;
     p->chosen = start->applied;
+    if (p->hard.config_slot > p->chosen && p->hard.config_slot <= p->log.last)
+        p->chosen = p->hard.config_slot; /* it was written down because it was chosen */
     px_note_round(p, p->hard.promised);
     px_note_round(p, plog_ballot(&p->log, p->log.last));
     p->seen_promised = p->hard.promised;

@@ -146,8 +146,12 @@ struct paxos_options {
     /* Silence after which a candidate may ask; a heartbeat's time is added where a leader was heard. The
      * lease holds elections back, so these may be short: lease / 20 and 3 * lease / 20 do well. */
     int64_t election_min_ns, election_max_ns;
-    int64_t heartbeat_ns;         /* empty accepts when there is nothing else to send */
-    int64_t resend_ns;            /* repeat what was not answered */
+    int64_t heartbeat_ns; /* empty accepts when there is nothing else to send */
+    int64_t resend_ns;    /* repeat what was not answered */
+    /* A learner that lags less behind what is chosen may be made a voter; 0: 256. Every replica keeps more slots than
+     * that behind the end of its log: else the voters of a new configuration might need a snapshot before any of them
+     * can lead. */
+    slot_no catch_up_slots;
     size_t flight_bytes;          /* entries on their way to one peer, about; 0: 8 MiB */
     int64_t contradiction_cap_ns; /* 0 */
     int64_t
@@ -191,7 +195,8 @@ enum paxos_in_kind {
                           leaves by itself. A voter must be a learner that has caught up before it is made one */
     PAXOS_IN_TRANSFER, /* transfer: assign nothing more, have payload (if any) chosen as the last entry, release
                           the voters once `used` has surely passed, and let `to` campaign at once (0: whoever likes). The
-                          shell has shut its term: what it queued is surely not chosen. out.verdict answers */
+                          shell has shut its term: what it queued is surely not chosen. out.verdict answers; a shell that has
+                          shut its term and is refused asks again, for anybody (0), until it is taken or the lead is lost */
     PAXOS_IN_CONFIRM, /* confirm: a number of the shell's. How far is what is chosen? out.confirmed answers, in a
                           later step; lost questions are asked again, a new number replaces the one before */
     PAXOS_IN_INSTALLED /* installed: the data is a snapshot at this slot, durably (no data on a witness). The log

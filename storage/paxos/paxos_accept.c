@@ -291,7 +291,7 @@ static void count_chosen(struct paxos *p)
 
         if (px_votes(peer) && peer->match < all)
             all = peer->match;
-        if (px_votes(peer) && !peer->witness && peer->kept < kept)
+        if ((px_votes(peer) || px_will_vote(p, peer->node)) && !peer->witness && peer->kept < kept)
             kept = peer->kept;
     }
     if (kept > p->kept_all)
@@ -327,7 +327,8 @@ static void watch_stop(struct paxos *p)
 {
     if (!(p->stopping || p->handing) || p->chosen < p->log.last)
         return;
-    if (MUTATED(&p->o, release_before_used_passed))
+    if (MUTATED(&p->o, release_before_used_passed) ||
+        (p->handing && MUTATED(&p->o, hand_over_before_used_passed)))
         p->lease_max = 1;
     if (p->stop_used != 0 && p->stop_used < p->lease_max)
         p->lease_max = p->stop_used; /* nothing above it was assigned or promised */
@@ -430,7 +431,7 @@ static void answer_accept(struct paxos *p, const struct paxos_msg *m, enum paxos
                                .slot = slot,
                                .chosen = p->chosen,
                                .epoch = epoch,
-                               .kept = p->checkpointed},
+                               .kept = p->self->witness ? p->kept_all : p->checkpointed},
             px_after(p, kind == PAXOS_ACK ? slot : 0));
     if (!agrees) /* it counts for durability only */
         p->send[p->n_send - 1].msg.time = TT_VOID;
@@ -480,6 +481,8 @@ void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
     peer->heard_mono = p->mono;
     if (m->kept > peer->kept)
         peer->kept = m->kept;
+    if (peer->witness && m->kept > p->kept_all)
+        p->kept_all = m->kept; /* what it was told under another leader stands */
     peer->probing = false;
     if (m->slot + 1 >= p->log.first)
         peer->wants_snapshot = false;

@@ -26,12 +26,27 @@ static bool keeps_up(const struct paxos *p, const struct peer *peer, slot_no wit
 
 static bool settled(const struct paxos *p)
 {
-    return px_config_slot(p) <= p->chosen && p->told_before == 0;
+    return (px_config_slot(p) <= p->chosen || MUTATED(&p->o, change_before_the_last_is_chosen)) &&
+           (p->told_before == 0 || MUTATED(&p->o, change_before_lease_reaches));
 }
 
 bool px_change_waits(const struct paxos *p)
 {
     return p->change.n != 0;
+}
+
+bool px_will_vote(const struct paxos *p, node_id node)
+{
+    return px_change_waits(p) && paxos_config_votes(&p->change, node);
+}
+
+/* A voter with data must not need what a witness has dropped, or might have. */
+static bool spares_witnesses(const struct paxos *p, const struct peer *peer)
+{
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].witness && px_votes(&p->peers[i]) && p->peers[i].match == 0)
+            return false; /* it has not said yet */
+    return (peer == p->self ? p->durable : peer->match) >= p->kept_all;
 }
 
 /* How many voters come or go. */
@@ -59,6 +74,7 @@ static size_t count_changes(const struct paxos_config *have, const struct paxos_
 static enum paxos_verdict judge(struct paxos *p, const struct paxos_config *want)
 {
     const struct paxos_config *have = px_config(p);
+    slot_no catch_up = p->o.catch_up_slots != 0 ? p->o.catch_up_slots : CATCH_UP_SLOTS;
     size_t up = 0;
 
     for (size_t i = 0; i < want->n; i++) {
@@ -72,7 +88,10 @@ static enum paxos_verdict judge(struct paxos *p, const struct paxos_config *want
             continue;
         if (old == NULL || peer == NULL)
             return PAXOS_BEHIND;
-        if (keeps_up(p, peer, CATCH_UP_SLOTS))
+        if (old->part != PAXOS_PART_VOTER && !m->witness && !spares_witnesses(p, peer) &&
+            !MUTATED(&p->o, promote_before_catch_up))
+            return PAXOS_BEHIND;
+        if (keeps_up(p, peer, catch_up) || MUTATED(&p->o, promote_before_catch_up))
             up++;
         else if (old->part != PAXOS_PART_VOTER)
             return PAXOS_BEHIND;
@@ -137,7 +156,7 @@ static void propose_change(struct paxos *p)
 {
     struct paxos_config c = p->change;
 
-    ASSERT(settled(p) && p->chosen == p->log.last); /* P14 */
+    ASSERT(settled(p)); /* P14 */
     p->change.n = 0;
     p->told_before = p->lease_max;
     px_trace(p, "n%u proposes a configuration of %zu members, %zu voters%s, in slot %llu",
@@ -197,7 +216,8 @@ void px_change_step(struct paxos *p)
         return;
     if (px_config(p)->joint && settled(p) && !px_change_waits(p))
         leave_joint(p);
-    if (px_change_waits(p) && p->chosen == p->log.last)
+    if (px_change_waits(p) &&
+        (p->chosen == p->log.last || MUTATED(&p->o, change_before_the_last_is_chosen)))
         propose_change(p);
     p->yield_to = better_leader(p);
 }

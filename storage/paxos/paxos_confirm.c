@@ -70,7 +70,7 @@ static bool answered(struct paxos *p)
     }
     if (later && p->mono - p->confirm_mono >= p->o.resend_ns)
         forget_answers(p);
-    return !later && px_quorum(p, told, 0) != 0;
+    return !later && px_quorum(p, told, MUTATED(&p->o, confirm_by_one) ? PEERS_MAX : 0) != 0;
 }
 
 void px_confirm_step(struct paxos *p)

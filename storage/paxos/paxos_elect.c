@@ -222,6 +222,27 @@ static void begin_ask(struct paxos *p)
     p->self->willing = true;
 }
 
+/* Silent, and bound to an owner that may be history, though its node lives and is supported: its word that it
+ * released us may have been lost, and if it has no vote it will never ask us itself. */
+static bool should_nudge(const struct paxos *p)
+{
+    node_id owner = p->hard.promised.node;
+
+    return owner != 0 && owner != p->o.self && !px_free(p) && px_can_lead(p) && !p->stopping;
+}
+
+static void nudge(struct paxos *p)
+{
+    struct paxos_msg m = {.kind = PAXOS_REFUSE,
+                          .ballot = {p->max_round + 1, p->o.self},
+                          .promised = p->hard.promised};
+
+    if (p->mono - p->nudged_mono < p->o.election_max_ns)
+        return;
+    p->nudged_mono = p->mono;
+    px_send(p, p->hard.promised.node, m, 0);
+}
+
 void px_follow(struct paxos *p)
 {
     int64_t retry_ns;
@@ -236,6 +257,8 @@ void px_follow(struct paxos *p)
         say_release(p);
     eligible = !p->stopping && silent && px_can_lead(p) &&
                (p->campaign || p->mono >= p->not_before_mono) && px_may_promise(p, next, &retry_ns);
+    if (!eligible && silent && should_nudge(p))
+        nudge(p);
     if (!eligible)
         p->eligible_mono = 0;
     else if (p->eligible_mono == 0)
@@ -265,8 +288,10 @@ int64_t px_follow_wake(struct paxos *p)
         return bound > p->mono ? bound : p->mono + UNSURE_RETRY_NS;
     if (wake < p->not_before_mono)
         wake = p->not_before_mono;
-    if (wake < bound)
+    if (wake < bound && !should_nudge(p))
         wake = bound;
+    else if (wake < bound && wake < p->nudged_mono + p->o.election_max_ns)
+        wake = p->nudged_mono + p->o.election_max_ns;
     if (!px_can_lead(p))
         wake = p->mono + NS_PER_S;
     if (p->stopping)
@@ -506,7 +531,8 @@ void px_on_prepare(struct paxos *p, const struct paxos_msg *m)
         return;
     /* The owner's word may reach the next candidate first. */
     if (p->role == PAXOS_FOLLOWER && p->hard.promised.node != p->o.self && !px_free(p) &&
-        same_ballot(m->promised, p->hard.promised))
+        (same_ballot(m->promised, p->hard.promised) ||
+         (m->promised.round != 0 && MUTATED(&p->o, release_claimed_for_any_ballot))))
         note_released(p);
     if (px_contradicts(p, m->time) || !px_may_promise(p, m->ballot, &retry_ns)) {
         px_refuse(p, m->from, m->ballot, retry_ns);
@@ -688,7 +714,7 @@ void px_on_log(struct paxos *p, const struct paxos_msg *m)
         return;
     }
     ASSERT(p->log.last == end || MUTATED(&p->o, adopt_slot_by_slot)); /* P6 */
-    if (MUTATED(&p->o, adopt_slot_by_slot)) {
+    if (MUTATED(&p->o, adopt_slot_by_slot) || MUTATED(&p->o, config_found_is_not_asked)) {
         px_lead_begin(p);
         return;
     }

@@ -26,7 +26,10 @@ void px_truncate(struct paxos *p, slot_no slot)
     slot = least(slot, least(p->chosen, p->durable));
     /* A configuration goes only after the hard state that carries it is durable. */
     slot = least(slot, px_config_apply_limit(p));
-    if (p->self->witness) /* P15: what a voter with data may still need to replay, others must have */
+    if (p->self->witness &&
+        !MUTATED(
+            &p->o,
+            truncate_witness_early)) /* P15: what a voter with data may still need to replay, others must have */
         slot = least(slot, p->kept_all);
     if (slot < p->log.first)
         return;

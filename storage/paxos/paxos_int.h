@@ -138,7 +138,9 @@ struct paxos {
     int64_t heard_mono;      /* last life sign of the leader */
     int64_t silence_ns;      /* this long without one, and an election may begin */
     int64_t not_before_mono; /* backoff */
-    int64_t eligible_mono;   /* everything speaks for an election: begin it then. 0: it does not */
+    int64_t
+        nudged_mono; /* when the owner of the promised ballot was last asked whether it still needs it */
+    int64_t eligible_mono; /* everything speaks for an election: begin it then. 0: it does not */
     bool
         to_release; /* the promised ballot is our own and not in use: tell its voters when it may be */
     /* leader */
@@ -232,6 +234,7 @@ void px_drop_gone(struct paxos *p);          /* leader: forgets who has left and
 void px_on_reconfigure(struct paxos *p, const struct paxos_config *want);
 void px_change_step(struct paxos *p); /* each step of a leader */
 bool px_change_waits(const struct paxos *p);
+bool px_will_vote(const struct paxos *p, node_id node); /* once the change that waits is proposed */
 void px_on_transfer(struct paxos *p, const struct paxos_in *in);
 
 /* paxos_confirm.c */

@@ -29,7 +29,8 @@ bool px_votes(const struct peer *peer)
 
 bool px_can_lead(const struct paxos *p)
 {
-    return px_votes(p->self) && !p->self->witness && !p->no_data;
+    return px_votes(p->self) && !p->no_data &&
+           (!p->self->witness || MUTATED(&p->o, witness_leads));
 }
 
 struct peer *px_peer(struct paxos *p, node_id node)
@@ -248,7 +249,8 @@ static int64_t half(const struct paxos *p, const int64_t *values, size_t short_b
         enum paxos_part part = old ? p->peers[i].old_part : p->peers[i].part;
         size_t j = n;
 
-        if (part != PAXOS_PART_VOTER)
+        if (part != PAXOS_PART_VOTER &&
+            !(part == PAXOS_PART_LEARNER && MUTATED(&p->o, learner_counts)))
             continue;
         for (; j > 0 && sorted[j - 1] < values[i]; j--)
             sorted[j] = sorted[j - 1];
@@ -262,7 +264,7 @@ int64_t px_quorum(const struct paxos *p, const int64_t *values, size_t short_by)
 {
     int64_t now = half(p, values, short_by, false), was;
 
-    if (!px_config(p)->joint)
+    if (!px_config(p)->joint || MUTATED(&p->o, joint_counts_one_side))
         return now;
     was = half(p, values, short_by, true);
     return was < now ? was : now;

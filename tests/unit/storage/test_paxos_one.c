@@ -470,9 +470,82 @@ static void codec_roundtrip_and_noise(void **state)
     buf_fini(&b);
 }
 
+static struct paxos_in installed(slot_no slot, struct ballot ballot,
+                                 const struct paxos_config *config)
+{
+    return (struct paxos_in){.kind = PAXOS_IN_INSTALLED,
+                             .installed = {.slot = slot, .ballot = ballot, .config = config}};
+}
+
+static void install_drops_a_suffix_that_does_not_follow_on_it(void **state)
+{
+    static const node_id voters[] = {1, 2, 3};
+    struct paxos_entry log[] = {E(1, B(1, 3), "a"), E(2, B(1, 3), "b"), E(3, B(1, 3), "c"),
+                                E(4, B(1, 3), "d")};
+    struct paxos_start st = {.hard = {.promised = B(1, 3), .released = B(1, 3)},
+                             .first = 1,
+                             .entries = log,
+                             .n_entries = 4,
+                             .applied = 1};
+    struct paxos_config c;
+    struct lone l = lone_new(&st);
+
+    (void)state;
+    paxos_config_of(&c, voters, 3);
+    lone_step(
+        &l, installed(2, B(2, 2), &c)); /* another ballot there: slots 3 and 4 follow on nothing */
+    assert_int_equal(l.out.cut_from, 1);
+    assert_int_equal(l.out.head->first, 3);
+    assert_int_equal(ballot_cmp(l.out.head->before, B(2, 2)), 0);
+    assert_int_equal(l.out.last, 2);
+    assert_int_equal(l.out.chosen, 2);
+    assert_int_equal(l.out.apply, 2);
+    /* A leader of a ballot before the snapshot's is history, though this replica did not promise any later one. */
+    hear(&l, (struct paxos_msg){.kind = PAXOS_ACCEPT, .ballot = B(1, 3), .prev_slot = 1});
+    assert_null(sent(&l, PAXOS_ACK));
+    assert_int_equal(ballot_cmp(sent(&l, PAXOS_REFUSE)->msg.promised, B(2, 2)), 0);
+    /* And what one of that ballot sends is taken, and acked once the new beginning is durable. */
+    hear(&l, (struct paxos_msg){
+                 .kind = PAXOS_ACCEPT,
+                 .ballot = B(2, 2),
+                 .prev_slot = 2,
+                 .prev_ballot = B(2, 2),
+                 .entries = &(struct paxos_entry){3, B(2, 2), PAXOS_ENTRY_COMMANDS, bytes_str("e")},
+                 .n_entries = 1});
+    assert_int_equal(sent(&l, PAXOS_ACK)->msg.slot, 3);
+    assert_int_equal(sent(&l, PAXOS_ACK)->after_write, l.out.write_seq);
+    lone_free(&l);
+}
+
+static void install_keeps_a_suffix_that_follows_on_it(void **state)
+{
+    static const node_id voters[] = {1, 2, 3};
+    struct paxos_entry log[] = {E(1, B(1, 3), "a"), E(2, B(1, 3), "b"), E(3, B(1, 3), "c")};
+    struct paxos_start st = {.hard = {.promised = B(1, 3), .released = B(1, 3)},
+                             .first = 1,
+                             .entries = log,
+                             .n_entries = 3,
+                             .applied = 1};
+    struct paxos_config c;
+    struct lone l = lone_new(&st);
+
+    (void)state;
+    paxos_config_of(&c, voters, 3);
+    lone_step(&l, installed(2, B(1, 3), &c));
+    assert_int_equal(l.out.cut_from, 0);
+    assert_int_equal(l.out.head->first, 3);
+    assert_int_equal(l.out.last, 3);
+    lone_step(&l, installed(1, B(1, 3), &c)); /* behind it already: nothing happens */
+    assert_null(l.out.head);
+    assert_int_equal(l.out.write_seq, 0);
+    lone_free(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(install_drops_a_suffix_that_does_not_follow_on_it),
+        cmocka_unit_test(install_keeps_a_suffix_that_follows_on_it),
         cmocka_unit_test(promise_leaves_after_its_write),
         cmocka_unit_test(prepare_of_another_waits_for_support_to_lapse),
         cmocka_unit_test(release_frees_a_voter_at_once),
