@@ -49,6 +49,21 @@ static bool spares_witnesses(const struct paxos *p, const struct peer *peer)
     return (peer == p->self ? p->durable : peer->match) >= p->kept_all;
 }
 
+/* P16: some voter with data of the next configuration knows that it has a vote: from its log, which is durable up to the
+ * present configuration. Else, were this leader gone, nobody might campaign. */
+static bool somebody_can_lead(const struct paxos *p, const struct paxos_config *next)
+{
+    for (size_t i = 0; i < p->n_peers; i++) {
+        const struct peer *peer = &p->peers[i];
+        const struct paxos_member *m = paxos_config_find(next, peer->node);
+
+        if (m != NULL && m->part == PAXOS_PART_VOTER && !m->witness && px_votes(peer) &&
+            (peer == p->self ? p->durable : peer->match) >= px_config_slot(p))
+            return true;
+    }
+    return false;
+}
+
 /* How many voters come or go. */
 static size_t count_changes(const struct paxos_config *have, const struct paxos_config *want)
 {
@@ -140,7 +155,9 @@ static enum paxos_verdict plan(struct paxos *p, const struct paxos_config *want)
     v = judge(p, want);
     if (v != PAXOS_TAKEN)
         return v;
-    if (count_changes(px_config(p), want) <= 1)
+    if (count_changes(px_config(p), want) <= 1 && !somebody_can_lead(p, want))
+        v = PAXOS_BEHIND;
+    else if (count_changes(px_config(p), want) <= 1)
         p->change = *want;
     else if (!make_joint(px_config(p), want, &p->change))
         v = PAXOS_FLAWED;
@@ -214,7 +231,8 @@ void px_change_step(struct paxos *p)
     p->yield_to = 0;
     if (px_raising(p) || p->stopping || p->handing)
         return;
-    if (px_config(p)->joint && settled(p) && !px_change_waits(p))
+    if (px_config(p)->joint && settled(p) && !px_change_waits(p) &&
+        somebody_can_lead(p, px_config(p)))
         leave_joint(p);
     if (px_change_waits(p) &&
         (p->chosen == p->log.last || MUTATED(&p->o, change_before_the_last_is_chosen)))

@@ -29,8 +29,7 @@ bool px_votes(const struct peer *peer)
 
 bool px_can_lead(const struct paxos *p)
 {
-    return px_votes(p->self) && !p->no_data &&
-           (!p->self->witness || MUTATED(&p->o, witness_leads));
+    return px_votes(p->self) && !p->no_data && (!p->self->witness || MUTATED(&p->o, witness_leads));
 }
 
 struct peer *px_peer(struct paxos *p, node_id node)

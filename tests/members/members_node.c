@@ -35,7 +35,8 @@ static void log_apply(struct mlog *l, const struct mwrite *wr)
         ASSERT(wr->head.first >= l->head.first && (k <= l->n || l->n == 0));
         k = k < l->n ? k : l->n;
         l->n -= k;
-        memmove(l->e, l->e + k, l->n * sizeof *l->e);
+        if (l->n > 0)
+            memmove(l->e, l->e + k, l->n * sizeof *l->e);
         l->head = wr->head;
     }
     for (size_t i = 0; i < wr->n; i++) {
@@ -93,7 +94,8 @@ static void take_write(struct world *w, struct mnode *n, const struct paxos_out 
 static void drop_writes(struct mnode *n, size_t k)
 {
     n->n_writes -= k;
-    memmove(n->writes, n->writes + k, n->n_writes * sizeof *n->writes);
+    if (n->n_writes > 0)
+        memmove(n->writes, n->writes + k, n->n_writes * sizeof *n->writes);
 }
 
 /* -------- outputs -------- */

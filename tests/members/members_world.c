@@ -291,6 +291,22 @@ static void isolate(struct world *w, struct mnode *n)
     }
 }
 
+/* What a voter gave the leader grows old, because neither hears the other; then they do again, and changes come. */
+static void estrange(struct world *w, struct mnode *leader)
+{
+    node_id to = (node_id)(1 + rng_below(&w->rng, NODES));
+
+    w->cut[leader->id][to] = w->cut[to][leader->id] = to != leader->id;
+    world_event(w, w->now + rng_between(&w->rng, 0, 1800 * NS_PER_MS), M_FAULT, NULL)->a =
+        (uint64_t)leader->id << 8 | to;
+}
+
+static void reconcile(struct world *w, node_id a, node_id b)
+{
+    w->cut[a][b] = w->cut[b][a] = false;
+    w->burst_until = w->now + rng_between(&w->rng, 0, 400 * NS_PER_MS);
+}
+
 static void one_fault(struct world *w)
 {
     struct mnode *n = a_leader(w);
@@ -328,6 +344,9 @@ static void one_fault(struct world *w)
     case 11:
         transfer(w);
         break;
+    case 13:
+        estrange(w, n);
+        break;
     case 12:
         w->burst_until = w->now + rng_between(&w->rng, 0, 300 * NS_PER_MS);
         break;
@@ -351,8 +370,13 @@ static void burst(struct world *w)
     (void)world_event(w, w->now + rng_between(&w->rng, NS_PER_MS, 10 * NS_PER_MS), M_FAULT, NULL);
 }
 
-static void on_fault(struct world *w)
+static void on_fault(struct world *w, uint64_t pair)
 {
+    if (pair != 0) {
+        if (!w->healed)
+            reconcile(w, (node_id)(pair >> 8), (node_id)(pair & 255));
+        return;
+    }
     if (w->burst_until != 0 && !w->healed) {
         burst(w);
         return;
@@ -391,7 +415,7 @@ static void dispatch(struct world *w, struct mevent *e)
     struct mnode *n = &w->node[e->node];
 
     if (e->kind == M_FAULT) {
-        on_fault(w);
+        on_fault(w, e->a);
     } else if (e->kind == M_RESTART) {
         if (!n->up)
             node_start(w, n);
