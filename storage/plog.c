@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/frame.h"
 
-enum row_kind { ROW_IDENTITY = 1, ROW_MARK, ROW_VOTERS, ROW_HARD, ROW_HEAD, ROW_ENTRY };
+enum row_kind { ROW_IDENTITY = 1, ROW_MARK, ROW_VOTERS, ROW_HARD, ROW_HEAD, ROW_ENTRY, ROW_KIN };
 
 /* Longest key: kind, group, slot. A row in a write: u8 key length, u32 value length, key, value. Key length 0:
  * a cut instead: u64 group, first and last slot. */
@@ -342,6 +342,53 @@ enum status plog_identify(struct engine *e, const char *cluster, node_id node,
     *out_new = fresh;
 out:
     buf_fini(&row);
+    return st;
+}
+
+void plog_add_kin(struct buf *rows, const struct plog_kin *kin)
+{
+    struct row_key key = group_key(ROW_KIN, kin->node);
+    size_t at = begin_row(rows, &key);
+
+    buf_put_u8(rows, PLOG_FORMAT);
+    buf_put_u64(rows, kin->tag);
+    end_row(rows, at, &key);
+}
+
+static bool parse_kin(struct bytes key, struct bytes value, struct plog_kin *out)
+{
+    struct rd r = rd_of(value);
+
+    if (key.len != 9 || rd_u8(&r) != PLOG_FORMAT)
+        return false;
+    out->node = (node_id)get_be64(key.ptr + 1);
+    out->tag = rd_u64(&r);
+    return !r.bad && rd_left(&r) == 0;
+}
+
+enum status plog_kin_load(struct engine *e, struct plog_kin *out, size_t max, size_t *out_n,
+                          struct err *err)
+{
+    struct row_key from = node_key(ROW_KIN);
+    struct engine_cursor *c = NULL;
+    enum status st;
+    size_t n = 0;
+
+    TRY(engine_cursor_open(e, ENGINE_LOG, &c, err));
+    for (st = engine_seek(c, key_bytes(&from), err); st == ST_OK; st = engine_next(c, err)) {
+        if (!bytes_starts(engine_key(c), key_bytes(&from)))
+            break;
+        if (n == max || !parse_kin(engine_key(c), engine_value(c), &out[n])) {
+            st = damaged(err, "malformed row of another store", 0, 0);
+            goto out;
+        }
+        n++;
+    }
+    if (st == ST_NOTFOUND)
+        st = ST_OK;
+    *out_n = n;
+out:
+    engine_cursor_close(c);
     return st;
 }
 

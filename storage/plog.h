@@ -36,6 +36,16 @@ enum status plog_identify(struct engine *e, const char *cluster, node_id node,
 enum status plog_voters(struct engine *e, group_id group, const node_id *voters, size_t n_voters,
                         node_id *out, size_t *out_n, struct err *err) MRD_CHECKED;
 
+/* Which store stands behind a node's number (kin.h). */
+struct plog_kin {
+    node_id node;
+    uint64_t tag;
+};
+/* All of them; ST_FATAL if there are more than max. */
+enum status plog_kin_load(struct engine *e, struct plog_kin *out, size_t max, size_t *out_n,
+                          struct err *err) MRD_CHECKED;
+void plog_add_kin(struct buf *rows, const struct plog_kin *kin);
+
 /* What a group finds when it starts: every entry's slot and ballot, payloads left on disk. */
 struct plog_state {
     struct paxos_hard hard;

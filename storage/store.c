@@ -76,6 +76,8 @@ static void make_metrics(struct store *s)
             "Messages whose sender's clock is ahead of what this node thinks possible.");
     COUNTER(snapshots_sent, "snapshots_sent_total", "Snapshots that another node has installed.");
     COUNTER(snapshots_installed, "snapshots_installed_total", "Snapshots installed on this node.");
+    COUNTER(strangers, "strangers_total",
+            "Bundles refused: they came from another store than the one of that node's number.");
     COUNTER(snapshot_bytes, "snapshot_bytes_total", "Bytes of snapshots sent.");
 #undef COUNTER
     m->queue_length =
@@ -117,6 +119,7 @@ enum status store_open(const struct store_options *opts, struct store **out, str
     TRY(open_engine(s, err));
     /* Synced: with it, everything else that recovery found in the log is durable as well. */
     TRY(plog_identify(s->engine, opts->cluster, opts->node, &s->identity, &fresh, err));
+    TRY(kin_open(s->engine, s->identity.uuid, &s->kin, err));
     if (MUTATED(opts, incarnation_reused))
         s->identity.incarnation = 1;
     s->worker = worker_new(s, s->o.peers, s->o.n_peers, fresh);
@@ -193,6 +196,7 @@ void store_close(struct store *s)
     upkeep_free(s->upkeep);
     logwriter_free(s->logwriter);
     worker_free(s->worker);
+    kin_close(s->kin);
     if (s->engine != NULL)
         engine_close(s->engine);
     metrics_free(s->own_metrics);

@@ -50,7 +50,7 @@ struct store_options {
     uint64_t lag_bytes;            /* 0: 512 MiB */
     uint64_t snapshot_bytes_per_s; /* pace of the snapshots that leave; 0: 64 MiB */
     bool fault_nosync;             /* test builds: never sync */
-    uint64_t log_cache_bytes;       /* payloads kept in memory per group; 0: 16 MiB */
+    uint64_t log_cache_bytes;      /* payloads kept in memory per group; 0: 16 MiB */
     MUTANT_FIELD
     const struct store_hand *hand; /* the simulator: no threads, see store_step.h; NULL */
     struct tt *tt;                 /* borrowed, as all below */

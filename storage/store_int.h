@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "storage/kin.h"
 #include "storage/logwriter.h"
 #include "storage/plog.h"
 #include "storage/snapshot_shell.h"
@@ -25,7 +26,7 @@ struct store_metrics {
     struct metric *checkpoints, *checkpoint_ns, *versions_collected, *read_only;
     struct metric *clock_contradictions, *clock_bound_ns, *clock_age_ns, *clock_distrusted;
     struct hist *commit_wait_ns;
-    struct metric *snapshots_sent, *snapshots_installed, *snapshot_bytes;
+    struct metric *snapshots_sent, *snapshots_installed, *snapshot_bytes, *strangers;
 };
 
 enum store_phase { STORE_OPENED, STORE_RUNNING, STORE_STOPPED };
@@ -46,6 +47,7 @@ struct store {
     struct logwriter *logwriter; /* owned */
     struct upkeep *upkeep;       /* owned */
     struct snapshots *snapshots; /* owned */
+    struct kin *kin;             /* owned; the worker's */
     atomic_uint full;            /* enum store_full */
     atomic_bool failed;
     atomic_bool distrusted; /* the clocks of the others contradict this node's */

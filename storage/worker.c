@@ -10,11 +10,13 @@
 #include "storage/store_int.h"
 
 enum {
-    RPC_BUNDLE = STORE_RPC_LO, /* u8 version, then items */
-    BUNDLE_VERSION = 1,
+    RPC_BUNDLE = STORE_RPC_LO, /* u8 version, u64 tag of the sender's store (kin.h), then items */
+    BUNDLE_VERSION = 2,
     ITEM_PAXOS = 1, /* an item: u8 kind, u32 length, encoded message */
     ITEM_SUPPORT = 2,
     ITEM_CLOCK = 3,
+    ITEM_STRANGER =
+        4, /* u64: this tag is not the one that the sender knows under the receiver's number */
     BUNDLE_MAX = 8 * 1024 * 1024, /* sent before it grows beyond; a larger message goes alone */
     INBOX_MAX = 64 * 1024 * 1024, /* more is dropped: consensus repairs */
     CPU_EVERY_NS = 20 * NS_PER_MS,
@@ -146,8 +148,10 @@ static struct buf *begin_item(struct worker *w, node_id to, enum rpc_channel ch,
         return NULL;
     if (o->bundle[ch].len + room > BUNDLE_MAX)
         flush_outbox(w, o, ch);
-    if (o->bundle[ch].len == 0)
+    if (o->bundle[ch].len == 0) {
         buf_put_u8(&o->bundle[ch], BUNDLE_VERSION);
+        buf_put_u64(&o->bundle[ch], kin_own_tag(w->store->kin));
+    }
     buf_put_u8(&o->bundle[ch], kind);
     buf_put_u32(&o->bundle[ch], 0);
     return &o->bundle[ch];
@@ -285,12 +289,51 @@ static bool on_support_item(struct worker *w, const struct arrival *a, struct rd
     return true;
 }
 
+/* Somebody knows another store under our number: this one was wiped, or is a second one of that number. */
+static bool on_stranger_item(struct worker *w, const struct arrival *a, struct rd *r)
+{
+    uint64_t tag = rd_u64(r);
+    struct err err;
+
+    if (r->bad || rd_left(r) != 0)
+        return false;
+    if (tag != kin_own_tag(w->store->kin))
+        return true;
+    (void)err_set(&err, ST_FATAL, SQLSTATE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                  "node %u knows another store as node %u; numbers are never used twice: let this "
+                  "one join under a new number, and remove the old",
+                  a->from, w->store->o.node); /* said by store_fatal */
+    store_fatal(w->store, &err);
+    return true;
+}
+
+static void refuse_stranger(struct worker *w, const struct arrival *a, uint64_t tag)
+{
+    struct buf *b = begin_item(w, a->from, RPC_CONSENSUS, ITEM_STRANGER, 16);
+    size_t at;
+
+    metric_add(w->store->m.strangers, 1);
+    if (b == NULL)
+        return;
+    at = b->len;
+    buf_put_u64(b, tag);
+    end_item(b, at);
+}
+
 static bool on_bundle(struct worker *w, const struct arrival *a, struct bytes payload)
 {
     struct rd r = rd_of(payload);
+    uint64_t tag;
 
     if (rd_u8(&r) != BUNDLE_VERSION)
         return false;
+    tag = rd_u64(&r);
+    if (r.bad)
+        return false;
+    if (!kin_is(w->store->kin, a->from, tag, &w->batch.rows)) {
+        refuse_stranger(w, a, tag);
+        return true;
+    }
     while (rd_left(&r) > 0) {
         uint8_t kind = rd_u8(&r);
         struct bytes body = rd_raw(&r, rd_u32(&r));
@@ -306,6 +349,8 @@ static bool on_bundle(struct worker *w, const struct arrival *a, struct bytes pa
             good = on_support_item(w, a, &item);
         else if (kind == ITEM_CLOCK)
             good = clocks_on_report(w->clocks, a->from, a->at, a->mono_ns, &item);
+        else if (kind == ITEM_STRANGER)
+            good = on_stranger_item(w, a, &item);
         if (!good)
             return false;
     }

@@ -203,6 +203,42 @@ static void removed_node_that_comes_back_disturbs_nobody(void **state)
     assert_int_equal(group_term(c->nodes[leader].group), term);
 }
 
+static bool is_fatal(void *arg)
+{
+    struct cluster_node *n = arg;
+
+    return atomic_load(&n->n_fatal) > 0;
+}
+
+/* The old store's promises are forgotten: what is empty now may not vote in its place. */
+static void wiped_store_under_its_old_number_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct cluster *c = &w->c;
+    size_t leader, wiped;
+    struct group_report r;
+    struct err err;
+    enum status st;
+
+    put_many(c, "a", 20);
+    leader = cluster_leader(c);
+    wiped = (leader + 1) % CLUSTER_MAX;
+    cluster_stop(c, wiped);
+    cluster_wipe(c, wiped);
+    cluster_start(c, wiped);
+    cluster_wait(is_fatal, &c->nodes[wiped], "the wiped node is told, and stops");
+    group_describe(c->nodes[wiped].group, &r);
+    assert_int_equal(r.last, 0);
+    put_many(c, "b", 20);
+    assert_int_equal(cluster_leader(c), leader);
+    cluster_stop(c, wiped);
+    cluster_start(c, 3); /* the same machine, under a new number */
+    ON_LEADER(c, st, &err, members_replace(g, c->nodes[wiped].id, 4, deadline(), &err));
+    must(st, &err);
+    cluster_wait_equal(c);
+    cluster_assert_same_rows(c, 40);
+}
+
 static void leader_is_not_removed_and_strangers_are_not_promoted(void **state)
 {
     struct world *w = *state;
@@ -230,6 +266,7 @@ int main(void)
         T(dead_node_is_replaced_by_an_empty_one_under_load),
         T(replacement_votes_and_its_vote_is_enough),
         T(removed_node_that_comes_back_disturbs_nobody),
+        T(wiped_store_under_its_old_number_is_refused),
         T(leader_is_not_removed_and_strangers_are_not_promoted),
     };
 
