@@ -43,8 +43,7 @@ static void take_write(struct group *g, const struct paxos_out *out)
     else if (out->hard != NULL)
         plog_add_hard(&batch->rows, g->number, out->hard);
     if (out->cut_from != 0) {
-        if (!MUTATED(&g->store->o, cut_not_written))
-            plog_add_cut(&batch->rows, g->number, out->cut_from, g->log_last);
+        plog_add_cut(&batch->rows, g->number, out->cut_from, g->log_last);
         g->log_last = out->cut_from - 1;
     }
     if (out->head != NULL) {

@@ -542,11 +542,13 @@ static enum status load_entries(struct engine *e, group_id group, struct plog_st
     struct row_key from = entry_key(group, s->first);
     struct engine_cursor *c = NULL;
     struct paxos_entry entry;
+    struct ballot before;
     enum status st;
     size_t cap = 0;
     slot_no slot;
 
     s->last = s->first - 1;
+    before = s->before;
     TRY(engine_cursor_open(e, ENGINE_LOG, &c, err));
     for (st = engine_seek(c, key_bytes(&from), err); st == ST_OK && at_entry(c, group, &slot);
          st = engine_next(c, err)) {
@@ -555,6 +557,11 @@ static enum status load_entries(struct engine *e, group_id group, struct plog_st
             goto out;
         }
         TRY(parse_entry(group, slot, engine_value(c), &entry, err));
+        if (ballot_cmp(entry.ballot, before) < 0) { /* P1 */
+            st = damaged(err, "ballots fall before", group, slot);
+            goto out;
+        }
+        before = entry.ballot;
         add_loaded(s, &cap, &entry);
     }
     if (st == ST_NOTFOUND)

@@ -282,8 +282,7 @@ static void count_chosen(struct paxos *p)
     slot = quorum_match(p);
     /* P7: an older entry counts only once one of the own ballot behind it does. */
     if (slot > p->chosen && (slot >= p->own_first || MUTATED(&p->o, older_entry_counts))) {
-        ASSERT(same_ballot(plog_ballot(&p->log, slot), p->ballot) ||
-               MUTATED(&p->o, older_entry_counts)); /* P7 */
+        ASSERT(same_ballot(plog_ballot(&p->log, slot), p->ballot)); /* P7 */
         p->chosen = slot;
     }
     for (size_t i = 0; i < p->n_peers; i++) {
@@ -474,8 +473,7 @@ void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
 {
     size_t kept = 0;
 
-    if (!px_leads(p) || m->slot > p->log.last ||
-        (!same_ballot(m->ballot, p->ballot) && !MUTATED(&p->o, ack_of_older_ballot_counts)))
+    if (!px_leads(p) || m->slot > p->log.last || !same_ballot(m->ballot, p->ballot))
         return;
     px_note_clock(p, peer, m);
     peer->heard_mono = p->mono;

@@ -57,6 +57,8 @@ static const struct config configs[] = {
     /* A leader in its lease, until that is over. */
     {XSCENE_LED, 13, {.campaigns = 1, .values = 1, .lapses = 1}},
     {XSCENE_LED, 11, {.campaigns = 1, .values = 1, .lapses = 1, .renewals = 1}},
+    {XSCENE_LED, 9, {.campaigns = 1, .lapses = 1, .renewals = 2}},
+    {XSCENE_LED, 10, {.campaigns = 1, .lapses = 1, .renewals = 2, .crashes = 1}},
     {XSCENE_LED, 12, {.campaigns = 1, .values = 1, .lapses = 1, .crashes = 1}},
 };
 
@@ -154,16 +156,10 @@ static void print_path(const struct config *c, enum mutant mutant, const struct 
     xworld_drop(&w);
 }
 
-static double seconds(void)
-{
-    return (double)mono_now() / 1e9;
-}
-
 /* True if all held. */
-static bool run_config(const struct config *c, unsigned cut, enum mutant mutant, struct shared *sh)
+static bool run_config(const struct config *c, unsigned depth, enum mutant mutant,
+                       struct shared *sh)
 {
-    unsigned depth = c->depth > cut ? c->depth - cut : 1;
-    double began = seconds();
     int status = 0;
     pid_t pid;
 
@@ -179,29 +175,62 @@ static bool run_config(const struct config *c, unsigned cut, enum mutant mutant,
     if (!sh->done)
         snprintf(sh->why, sizeof sh->why, "the search was aborted by an assertion or a signal (%d)",
                  WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    return sh->done && !sh->failed;
+}
+
+static unsigned depth_of(const struct config *c, unsigned cut)
+{
+    return c->depth > cut ? c->depth - cut : 1;
+}
+
+static struct shared *share(void)
+{
+    struct shared *sh =
+        mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    ASSERT(sh != MAP_FAILED);
+    return sh;
+}
+
+bool exhaust_finds(unsigned depth_cut, enum mutant mutant, char *out_why, size_t len,
+                   unsigned *out_steps)
+{
+    struct shared *sh = share();
+    bool found = false;
+
+    for (size_t i = 0; !found && i < sizeof configs / sizeof configs[0]; i++)
+        found = !run_config(&configs[i], depth_of(&configs[i], depth_cut), mutant, sh);
+    snprintf(out_why, len, "%s", sh->why);
+    *out_steps = sh->depth;
+    munmap(sh, sizeof *sh);
+    return found;
+}
+
+static void print_config(const struct config *c, unsigned depth, const struct shared *sh, double s)
+{
     printf("%-9s depth %2u, campaigns %u values %u crashes %u lapses %u renewals %u ticks %u "
-           "duplicates %u: "
-           "%llu states, %llu steps, %.1f s%s%s\n",
+           "duplicates %u: %llu states, %llu steps, %.1f s%s%s\n",
            xscene_name(c->scene), depth, c->budget.campaigns, c->budget.values, c->budget.crashes,
            c->budget.lapses, c->budget.renewals, c->budget.ticks, c->budget.duplicates,
-           (unsigned long long)sh->n_states, (unsigned long long)sh->n_steps, seconds() - began,
+           (unsigned long long)sh->n_states, (unsigned long long)sh->n_steps, s,
            sh->done && !sh->failed ? "" : " FAILED: ", sh->why);
-    return sh->done && !sh->failed;
 }
 
 int exhaust_run(unsigned depth_cut, enum mutant mutant)
 {
-    struct shared *sh =
-        mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *sh = share();
     uint64_t n_states = 0;
     bool good = true;
 
-    ASSERT(sh != MAP_FAILED);
     for (size_t i = 0; good && i < sizeof configs / sizeof configs[0]; i++) {
-        good = run_config(&configs[i], depth_cut, mutant, sh);
+        const struct config *c = &configs[i];
+        int64_t began = mono_now();
+
+        good = run_config(c, depth_of(c, depth_cut), mutant, sh);
+        print_config(c, depth_of(c, depth_cut), sh, (double)(mono_now() - began) / 1e9);
         n_states += sh->n_states;
         if (!good)
-            print_path(&configs[i], mutant, sh);
+            print_path(c, mutant, sh);
     }
     printf("%llu states%s\n", (unsigned long long)n_states, good ? ", all holds in each" : "");
     munmap(sh, sizeof *sh);

@@ -137,5 +137,8 @@ const char *xscene_name(enum xscene scene);
 /* depth_cut is taken off each scene's depth, 0: the full search. Returns the process's exit code: 0 all holds (or, with a
  * mutant, it was found). */
 int exhaust_run(unsigned depth_cut, enum mutant mutant);
+/* Without a word on the way. True: something does not hold; out_why says what, out_steps after how many actions. */
+bool exhaust_finds(unsigned depth_cut, enum mutant mutant, char *out_why, size_t len,
+                   unsigned *out_steps);
 
 #endif

@@ -58,9 +58,10 @@ static void fail(struct xworld *w, const char *what, const struct xnode *n, uint
 
 static void start_cores(struct xworld *w, struct xnode *n, bool fresh)
 {
+    uint64_t incarnation = w->mutant == MUTANT_incarnation_reused ? 1 : ++n->incarnation;
     node_id peers[XNODES], voters[XNODES];
     struct support_options so = {.self = n->id,
-                                 .incarnation = ++n->incarnation,
+                                 .incarnation = incarnation,
                                  .peers = peers,
                                  .lease_ns = LEASE_MS * (int64_t)NS_PER_MS,
                                  .renew_ns = 1,

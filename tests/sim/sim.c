@@ -249,6 +249,7 @@ void sim_run(const struct sim_options *opts, struct sim_result *out)
     free(w->leads);
     free(w->ops);
     free(w->refused);
+    free(w->released);
     free(w);
 }
 

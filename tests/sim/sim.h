@@ -111,6 +111,7 @@ struct sim_write {
     uint32_t key, client;
     uint64_t attempt;
     enum { WRITE_PENDING, WRITE_PROPOSED, WRITE_DONE } state;
+    bool blind;  /* the outcome of its id was not asked for: it may be there */
     bool marked; /* its key is pending in the marks of its term */
     tstamp floor;
     uint8_t key_text;
@@ -158,7 +159,10 @@ struct sim_node {
     struct ballot ballot;
     slot_no checked; /* agreement was, up to here */
     slot_no dropped; /* from the log's head, in any life */
-    size_t lead;     /* index of its leadership in world.leads */
+    /* Its promise and the end of its log: given to the log writer, being synced, durable. */
+    struct ballot flushed, taken, synced;
+    slot_no last, last_flushed, last_taken, last_synced;
+    size_t lead; /* index of its leadership in world.leads */
     tstamp lease_start;
     /* leadership, as the floor above knows it */
     uint64_t term; /* 0: does not lead */
@@ -218,6 +222,7 @@ struct profile {
     double loss, duplicate, reorder, late;
     int64_t delay_min_ns, delay_max_ns;
     int64_t sync_min_ns, sync_max_ns;
+    node_id slow_node; /* whose disk takes ten times as long; 0 none */
     int64_t bound_max_ns;
     int64_t think_ns;
     int64_t fault_gap_ns;
@@ -253,6 +258,8 @@ struct world {
     size_t n_leads, cap_leads;
     struct op *ops;
     size_t n_ops, cap_ops;
+    struct ballot *released; /* ballots that their owners released */
+    size_t n_released, cap_released;
     struct refused *refused;
     size_t n_refused, cap_refused;
 };
@@ -338,6 +345,8 @@ void check_stepped(struct world *w, struct sim_node *n, const struct paxos_out *
 void check_applied(struct world *w, struct sim_node *n, slot_no slot, tstamp ts);
 void check_ack(struct world *w, const struct sim_node *n, const struct sim_write *wr);
 void check_gone(struct world *w, const struct sim_node *n, tstamp used); /* no longer relied on */
+void check_leading(struct world *w, struct sim_node *n);
+void check_found(struct world *w, struct sim_node *n); /* after a start */
 void check_refused(struct world *w, const struct sim_write *wr);
 
 /* sim_history.c */

@@ -140,19 +140,90 @@ void check_gone(struct world *w, const struct sim_node *n, tstamp used)
         l->end = used; /* nothing above it was assigned or promised */
 }
 
+/* -------- promises -------- */
+
+static bool was_released(const struct world *w, struct ballot b)
+{
+    for (size_t i = 0; i < w->n_released; i++)
+        if (ballot_cmp(w->released[i], b) == 0)
+            return true;
+    return false;
+}
+
+/* A ballot is released only when all that was said under it, or under an earlier one of its owner, has passed. */
+static void check_over(struct world *w, const struct sim_node *n, struct ballot b)
+{
+    for (size_t i = 0; i < w->n_leads && !w->prof.lying_clock; i++) {
+        const struct leadership *l = &w->leads[i];
+
+        if (l->node == n->id && ballot_cmp(l->ballot, b) <= 0 && l->end >= w->now)
+            sim_fail(w, "n%u releases %llu.%u %lld ns before all that was said has passed", n->id,
+                     (unsigned long long)b.round, b.node, (long long)(l->end - w->now));
+    }
+}
+
+static void check_promises(struct world *w, const struct sim_node *n, const struct paxos_out *out)
+{
+    if (ballot_cmp(out->ballot, n->synced) < 0)
+        sim_fail(w, "n%u has forgotten its promise of %llu.%u", n->id,
+                 (unsigned long long)n->synced.round, n->synced.node);
+    for (size_t i = 0; i < out->n_send; i++) {
+        const struct paxos_msg *m = &out->send[i].msg;
+
+        if (m->kind == PAXOS_ACK && ballot_cmp(m->ballot, out->ballot) < 0)
+            sim_fail(w, "n%u acks %llu.%u below its promise", n->id,
+                     (unsigned long long)m->ballot.round, m->ballot.node);
+        if (m->kind == PAXOS_RELEASE && !was_released(w, m->ballot)) {
+            check_over(w, n, m->ballot);
+            VEC_PUSH(w->released, w->n_released, w->cap_released) = m->ballot;
+        }
+    }
+    if (out->hard != NULL && out->hard->released.node != 0 && out->hard->released.node != n->id &&
+        !was_released(w, out->hard->released))
+        sim_fail(w, "n%u is free of %llu.%u, which its owner never released", n->id,
+                 (unsigned long long)out->hard->released.round, out->hard->released.node);
+}
+
 void check_stepped(struct world *w, struct sim_node *n, const struct paxos_out *out)
 {
+    if (out->lost && n->used_known)
+        check_gone(w, n, n->used);
+    check_promises(w, n, out);
     n->role = out->role;
     n->ballot = out->ballot;
+    n->last = out->last;
     if (out->first - 1 > n->dropped)
         n->dropped = out->first - 1;
     if (out->won)
         check_won(w, n, out);
     if (out->role == PAXOS_LEADER)
         check_lease(w, n, out);
-    if (out->lost && n->used_known)
-        check_gone(w, n, n->used);
     check_chosen(w, n, out->chosen);
+}
+
+/* Serving begins when all that others may have chosen is applied. */
+void check_leading(struct world *w, struct sim_node *n)
+{
+    struct group *g = node_group(n);
+    struct tt_interval now = clock_now(w, n);
+
+    if (w->prof.lying_clock || tt_is_void(now) || now.latest > g->view.lease_end)
+        return; /* it will serve nobody, and others may lead */
+    if (tablet_applied(group_tablet(g)) + 1 < w->n_truth)
+        sim_fail(w, "n%u serves with slot %llu applied, and slot %zu is chosen", n->id,
+                 (unsigned long long)tablet_applied(group_tablet(g)), w->n_truth - 1);
+}
+
+/* A log is found as it was written: as far as is synced, or with the batch that was being synced. */
+void check_found(struct world *w, struct sim_node *n)
+{
+    slot_no last = node_group(n)->paxos->log.last;
+
+    if (last != n->last_synced && last != n->last_taken)
+        sim_fail(w, "n%u finds its log up to slot %llu, and had written it up to %llu or %llu",
+                 n->id, (unsigned long long)last, (unsigned long long)n->last_synced,
+                 (unsigned long long)n->last_taken);
+    n->last = n->last_flushed = n->last_taken = n->last_synced = last;
 }
 
 /* -------- applying -------- */

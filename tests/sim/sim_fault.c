@@ -15,12 +15,13 @@ void fault_profile(struct world *w)
     p->loss = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.15;
     p->duplicate = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
     p->reorder = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
-    p->late = rng_chance(r, 0.7) ? 0 : 0.003;
+    p->late = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.02;
     p->delay_min_ns = rng_between(r, 20 * NS_PER_US, 200 * NS_PER_US);
     p->delay_max_ns = p->delay_min_ns + rng_between(r, 0, rng_chance(r, 0.3) ? 20 * step : step);
     p->sync_min_ns = rng_between(r, step / 20, step);
     p->sync_max_ns = p->sync_min_ns + rng_between(r, 0, rng_chance(r, 0.3) ? 50 * step : 2 * step);
-    p->bound_max_ns = rng_chance(r, 0.3) ? 20 * NS_PER_MS : 2 * NS_PER_MS;
+    p->bound_max_ns = rng_chance(r, 0.3) ? lease / (rng_chance(r, 0.5) ? 5 : 10) : 2 * NS_PER_MS;
+    p->slow_node = rng_chance(r, 0.3) ? 1 + (node_id)rng_below(r, 3) : 0;
     p->think_ns = rng_between(r, 5 * NS_PER_MS, 60 * NS_PER_MS);
     p->fault_gap_ns = rng_between(r, lease / 10, lease);
     p->log_cache_bytes = rng_chance(r, 0.5) ? 200 : 1024 * 1024;
@@ -227,9 +228,11 @@ static void one_fault(struct world *w)
         disk_fault(w, n);
         break;
     case 12:
-        if (rng_chance(&w->chance, 0.3))
+        if (rng_chance(&w->chance, 0.3)) {
             crash_all(w);
-        break;
+            break;
+        }
+        /* fall through */
     case 13:
         if (runs(w, n) && !n->stopping)
             node_stop(w, n);

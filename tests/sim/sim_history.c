@@ -108,6 +108,9 @@ static void check_ops(struct world *w, const struct history *h)
                 sim_fail(w, "write %llu was acknowledged at %lld, but it is at %lld",
                          (unsigned long long)o->id, (long long)o->ts,
                          (long long)h->ts_of_id[o->id]);
+            else if (o->ts < o->began && !w->prof.lying_clock)
+                sim_fail(w, "write %llu is at %lld, before it was asked for",
+                         (unsigned long long)o->id, (long long)o->ts);
         } else if (!w->prof.lying_clock) {
             struct final_version v = final_at(h, o->key, o->ts);
 

@@ -5,7 +5,7 @@
 #include "storage/group_int.h"
 #include "storage/mvcc.h"
 
-enum { STAMP_NS = 100 * NS_PER_US, POLL_NS = 200 * NS_PER_US };
+enum { STAMP_NS = 100 * NS_PER_US, STAMP_LATE_NS = 5 * NS_PER_MS, POLL_NS = 200 * NS_PER_US };
 
 /* -------- answers -------- */
 
@@ -25,6 +25,13 @@ static void answer_write(struct sim_write *wr, enum status st)
     answer(
         w, wr->node, w->clients[wr->client].gateway,
         (struct reply){.client = wr->client, .attempt = wr->attempt, .st = st, .ts = wr->cmd.ts});
+}
+
+/* Close to its time, and the same in each attempt. */
+static struct txn_id id_of(const struct world *w, uint64_t id)
+{
+    return (struct txn_id){
+        .start = w->now_zero + (tstamp)id, .gateway = 1, .counter = (uint32_t)id};
 }
 
 /* -------- the life of a write -------- */
@@ -70,17 +77,33 @@ static void on_done(struct command *c, enum status st)
         check_ack(n->world, n, wr);
     else if (st == ST_RETRY)
         check_refused(n->world, wr);
-    answer_write(wr, st);
+    if (st != ST_OK || !wr->blind)
+        answer_write(wr, st);
     if (st == ST_RETRY)
         settle(wr);
+}
+
+/* Its id may have had an outcome before, and then that one stands. */
+static void answer_blind(struct sim_write *wr)
+{
+    struct world *w = wr->node->world;
+    struct reply r = {.client = wr->client, .attempt = wr->attempt, .st = ST_OK};
+
+    if (tablet_outcome(group_tablet(node_group(wr->node)), id_of(w, wr->id), &r.ts) != ST_OK)
+        sim_fail(w, "n%u has applied write %llu and knows no outcome", wr->node->id,
+                 (unsigned long long)wr->id);
+    answer(w, wr->node, w->clients[wr->client].gateway, r);
 }
 
 static void on_applied(struct command *c)
 {
     struct sim_write *wr = of_command(c);
 
-    if (wr->node->up && wr->life == wr->node->life)
-        settle(wr);
+    if (!wr->node->up || wr->life != wr->node->life)
+        return;
+    if (wr->blind)
+        answer_blind(wr);
+    settle(wr);
 }
 
 static void begin_pending(struct sim_write *wr)
@@ -94,7 +117,7 @@ static void encode(struct world *w, struct sim_write *wr)
     struct buf b = {0}, value = {0};
     struct record_write put = {.key = bytes_of(&wr->key_text, 1)};
     struct record rec = {.kind = RECORD_COMMIT,
-                         .id = {.start = 1, .gateway = 1, .counter = (uint32_t)wr->id},
+                         .id = id_of(w, wr->id),
                          .ts = wr->cmd.ts,
                          .until = TSTAMP_MAX,
                          .writes = &put,
@@ -102,7 +125,6 @@ static void encode(struct world *w, struct sim_write *wr)
 
     buf_put_u64(&value, wr->value);
     put.value = buf_bytes(&value);
-    rec.id.start = w->now_zero + (tstamp)wr->id; /* close to its time; the same in each attempt */
     record_encode(&b, &rec);
     wr->cmd.body = arena_copy(&w->mem, buf_bytes(&b));
     buf_fini(&b);
@@ -133,6 +155,8 @@ void kv_stamp(struct world *w, struct sim_node *n, struct sim_write *wr)
         refuse_write(wr);
         return;
     }
+    if (wr->cmd.ts > ask.lease_end)
+        sim_fail(w, "n%u assigns %lld, beyond its lease", n->id, (long long)wr->cmd.ts);
     readmark_write_set(n->marks, &wr->mark, wr->cmd.ts);
     encode(w, wr);
     wr->state = WRITE_PROPOSED;
@@ -155,7 +179,7 @@ static tstamp agreed_now(const struct world *w, struct sim_node *n)
     return v->agreed == 0 ? 0 : v->agreed + age - age / 4096;
 }
 
-static void new_write(struct world *w, struct sim_node *n, const struct request *q)
+static void new_write(struct world *w, struct sim_node *n, const struct request *q, bool blind)
 {
     struct sim_write *wr = arena_zalloc(&w->mem, sizeof *wr);
 
@@ -167,6 +191,7 @@ static void new_write(struct world *w, struct sim_node *n, const struct request 
     wr->key = q->key;
     wr->client = q->client;
     wr->attempt = q->attempt;
+    wr->blind = blind;
     wr->key_text = (uint8_t)('a' + q->key);
     wr->mark_key.node.key = bytes_of(&wr->key_text, 1);
     wr->mark.keys = &wr->mark_key;
@@ -179,22 +204,24 @@ static void new_write(struct world *w, struct sim_node *n, const struct request 
     if (!MUTATED(&w->o, mark_read_before_pending))
         begin_pending(wr);
     wr->floor = readmark_write_floor(n->marks, &wr->mark);
-    sim_event(w, w->now + rng_between(&w->rng, 0, STAMP_NS), EV_STAMP, n->id, 0, 0, wr);
+    sim_event(w,
+              w->now + rng_between(&w->rng, 0, rng_chance(&w->rng, 0.1) ? STAMP_LATE_NS : STAMP_NS),
+              EV_STAMP, n->id, 0, 0, wr);
 }
 
 static void write_request(struct world *w, struct sim_node *n, const struct packet *p)
 {
     const struct request *q = &p->req;
     struct reply no = {.client = q->client, .attempt = q->attempt, .st = ST_RETRY};
-    struct txn_id id = {
-        .start = w->now_zero + (tstamp)q->id, .gateway = 1, .counter = (uint32_t)q->id};
+    struct txn_id id = id_of(w, q->id);
+    bool blind = rng_chance(&w->rng, 0.2); /* the state machine must cope with a second commit */
     tstamp ts;
 
     if (n->term == 0 || tt_is_void(clock_now(w, n))) {
         answer(w, n, p->from, no);
         return;
     }
-    if (tablet_outcome(group_tablet(node_group(n)), id, &ts) == ST_OK) {
+    if (!blind && tablet_outcome(group_tablet(node_group(n)), id, &ts) == ST_OK) {
         /* The same commit again: its first outcome, once that has passed. */
         no.st = agreed_now(w, n) > ts ? ST_OK : ST_RETRY;
         no.ts = ts;
@@ -207,7 +234,7 @@ static void write_request(struct world *w, struct sim_node *n, const struct pack
             return;
         }
     }
-    new_write(w, n, q);
+    new_write(w, n, q, blind);
 }
 
 /* -------- leadership -------- */
@@ -226,6 +253,7 @@ static void on_leading(void *arg, uint64_t term, tstamp lease_start, tstamp floo
     n->writes = NULL;
     tsalloc_lead(&n->alloc, lease_start, floor_ts);
     n->world->r.n_leaders++;
+    check_leading(n->world, n);
 }
 
 static tstamp used(const struct sim_node *n)

@@ -175,9 +175,11 @@ void node_start(struct world *w, struct sim_node *n)
     n->up = true;
     n->stopping = n->syncing = n->round_due = n->dies = n->used_known = false;
     n->role = PAXOS_FOLLOWER;
+    n->flushed = n->taken = n->synced;
     n->paused_until = 0;
     n->synced_at = w->now;
     n->checked = tablet_applied(group_tablet(node_group(n)));
+    check_found(w, n);
     kv_upcalls(n, &up);
     group_set_upcalls(node_group(n), &up);
     store_step_begin(n->store);
@@ -251,6 +253,10 @@ static void begin_sync(struct world *w, struct sim_node *n)
     if (n->syncing || !store_step_log_take(n->store))
         return;
     n->syncing = true;
+    n->taken = n->flushed;
+    n->last_taken = n->last_flushed;
+    if (n->id == w->prof.slow_node)
+        cost *= 10;
     if (w->now < n->slow_until)
         cost += w->prof.lease_ns / 20;
     if (w->now < n->hangs_until)
@@ -289,6 +295,8 @@ static void on_round(struct world *w, struct sim_node *n)
 
     n->round_due = false;
     busy = store_step_round(n->store, &wake_mono);
+    n->flushed = n->ballot;
+    n->last_flushed = n->last;
     if (died(w, n))
         return;
     if (n->stopping && store_step_retire(n->store) && !n->syncing) {
@@ -318,6 +326,8 @@ static void on_sync_done(struct world *w, struct sim_node *n)
     }
     n->syncing = false;
     n->synced_at = w->now;
+    n->synced = n->taken;
+    n->last_synced = n->last_taken;
     begin_sync(w, n);
     node_poke(w, n);
 }
