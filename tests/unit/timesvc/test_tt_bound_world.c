@@ -20,8 +20,10 @@
 
 #if defined __OPTIMIZE__ && !defined MRD_SANITIZED
 enum { REPORTS_DEFAULT = 10000000 };
-#else
+#elif !defined MRD_SANITIZED
 enum { REPORTS_DEFAULT = 2000000 };
+#else
+enum { REPORTS_DEFAULT = 400000 };
 #endif
 
 enum {

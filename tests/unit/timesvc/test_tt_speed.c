@@ -28,7 +28,7 @@ enum { JUDGED = 1 };
 enum { JUDGED = 0 };
 #endif
 
-enum { CALLS = 20000, ROUNDS = 60, N_READERS = 16 };
+enum { CALLS = JUDGED ? 20000 : 2000, ROUNDS = 60, N_READERS = 16 };
 
 static double bare_ns(clockid_t id)
 {
