@@ -259,8 +259,7 @@ void group_lead_if_ready(struct group *g)
         g->up.leading(g->up.arg, g->up_term, g->view.lease_start, floor);
 }
 
-/* From here on no timestamp is assigned and no command is taken in the term. */
-static void shut_term(struct group *g)
+void group_shut_term(struct group *g)
 {
     struct command_list queue;
     struct command *c;
@@ -281,14 +280,14 @@ static void fail_all(struct group *g)
 {
     struct command *c;
 
-    shut_term(g);
+    group_shut_term(g);
     while ((c = command_pop(&g->flight)) != NULL)
         c->done(c, MUTATED(&g->store->o, lost_means_never) ? ST_RETRY : ST_UNKNOWN);
     g->done_wake_mono = 0;
     g->wait_slot = 0;
 }
 
-static void tell_lost(struct group *g, const char *why)
+void group_tell_lost(struct group *g, const char *why)
 {
     uint64_t term = g->up_term;
 
@@ -307,7 +306,7 @@ void group_settle_role(struct group *g)
         g->lost = false;
         g->won_term = 0;
         fail_all(g);
-        tell_lost(g, "leadership");
+        group_tell_lost(g, "leadership");
     }
     if (g->won) {
         g->won = false;
@@ -323,7 +322,7 @@ void group_abandon(struct group *g)
 {
     group_refuse_asks(g);
     fail_all(g);
-    tell_lost(g, "stop");
+    group_tell_lost(g, "stop");
 }
 
 static void release(struct group *g, uint64_t term)
@@ -341,12 +340,12 @@ void group_retire(struct group *g)
 {
     uint64_t term = g->up_term;
 
-    if (g->stage == GROUP_SERVING) {
+    if (g->stage <= GROUP_HANDING_OVER) {
         g->stage = GROUP_RETIRING;
-        shut_term(g);
+        group_shut_term(g);
     }
     if (g->stage == GROUP_RETIRING && g->flight.head == NULL) {
-        tell_lost(g, "stop");
+        group_tell_lost(g, "stop");
         release(g, term);
     }
     if (g->stage == GROUP_RELEASING && g->view.released)

@@ -33,6 +33,7 @@ struct group_view {
     node_id leader;
     bool room, released;
     enum paxos_verdict verdict; /* of a change */
+    node_id yield_to;           /* should lead instead; 0 nobody */
     slot_no first, last, chosen, apply, everywhere;
     tstamp lease_start, lease_end, agreed;
     int64_t agreed_mono; /* mono_ns of that step */
@@ -123,7 +124,10 @@ struct group {
     struct arena mem;
     struct bytes apply_payloads[GROUP_APPLY_SLOTS];
     struct tablet_stats told; /* what the metrics know */
-    enum { GROUP_SERVING, GROUP_RETIRING, GROUP_RELEASING, GROUP_GONE } stage;
+    node_id heir;             /* HANDING_OVER: to whom */
+    uint64_t handed_term;     /* ... and which term that ends */
+    int64_t hand_over_again_mono;
+    enum { GROUP_SERVING, GROUP_HANDING_OVER, GROUP_RETIRING, GROUP_RELEASING, GROUP_GONE } stage;
 };
 
 /* Any thread, before the worker runs. */
@@ -138,6 +142,11 @@ void group_tick(struct group *g, bool even_if_not_due);
 bool group_wants_support(const struct group *g); /* it leads, or tries to */
 /* Loads and proposes: after it, what the round produced may leave. */
 void group_output(struct group *g);
+/* Hands the group's leadership over if it should; group_transfer.c. */
+void group_hand_over(struct group *g);
+/* From here on no timestamp is assigned and no command is taken in the term; what waits is surely not chosen. */
+void group_shut_term(struct group *g);
+void group_tell_lost(struct group *g, const char *why); /* once a term; not before it is shut */
 /* Acknowledges and applies. Returns when it wants to run again at the latest. */
 int64_t group_work(struct group *g);
 bool group_is_busy(struct group *g); /* it has more to do at once */

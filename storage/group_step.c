@@ -75,6 +75,7 @@ static void take_view(struct group *g, const struct paxos_out *out, int64_t mono
         .room = out->room,
         .verdict = out->verdict,
         .released = out->released,
+        .yield_to = out->yield_to,
         .first = out->first,
         .last = out->last,
         .chosen = out->chosen,

@@ -289,6 +289,7 @@ int64_t group_work(struct group *g)
     group_settle_install(g);
     apply(g);
     acknowledge(g);
+    group_hand_over(g);
     report(g);
     wake = earlier(g->view.wake_mono, g->done_wake_mono);
     if (g->view.room)

@@ -8,11 +8,14 @@
 #include "txn/wire.h"
 
 enum {
-    WAIT_MS = 1000,               /* so long a leader on another node keeps a request parked */
+    WAIT_MS = 500, /* so long a leader on another node keeps a request parked */
+    LOST_MS = 500, /* and when no word has come after that, it is asked again: by then a message was
+                                     lost, and what a repeated request names is done once */
     CALL_NS_PER_BYTE = NS_PER_US, /* what a slow wire may take besides */
     PAUSE_MIN_US = 1000,
     PAUSE_MAX_US = 50000,
     CANCEL_POLL_MS = 20,
+    LEADER_LOOK_MS = 100,   /* does the node that was called still lead? */
     SMALL_BYTES = 64 * 1024 /* larger requests go by the bulk channel */
 };
 
@@ -215,8 +218,8 @@ static node_id find_node(const struct op *op)
 /* When an answer is given up. A connection that is lost ends the call at once; this is for what is worse. */
 static int64_t call_deadline(const struct op *op, size_t bytes)
 {
-    int64_t deadline = mono_now() + (int64_t)WAIT_MS * NS_PER_MS + op->s->o.op_timeout_ns / 2 +
-                       (int64_t)bytes * CALL_NS_PER_BYTE;
+    int64_t deadline =
+        mono_now() + (int64_t)(WAIT_MS + LOST_MS) * NS_PER_MS + (int64_t)bytes * CALL_NS_PER_BYTE;
 
     if (op->rq.kind == REQUEST_DIGEST) /* reads the whole range before it answers */
         return op->deadline_mono_ns;
@@ -238,6 +241,7 @@ static void try_there(struct op *op, node_id node)
     ch = b.len > SMALL_BYTES ? RPC_BULK : RPC_CONSENSUS;
     op->reply = reply_new(op, false);
     op->phase = OP_CALLED;
+    op->called = node;
     rpc_call(op->s->o.rpc, node, ch, WIRE_CALL, buf_bytes(&b), deadline,
              (struct rpc_done){on_message, op->reply});
     op->rq.commit.fresh = false; /* it may have been sent */
@@ -323,6 +327,24 @@ static bool take_reply(struct op *op)
     return true;
 }
 
+/* A leader that hears and is not heard keeps its connections, and its callers waiting. That another one leads is
+ * word enough not to wait for it. */
+static bool waits_for_a_leader_of_old(const struct op *op)
+{
+    node_id leader = group_leader(op->s->group);
+
+    return op->node == 0 && !op->reply->here && leader != 0 && leader != op->called;
+}
+
+static void leave_leader_of_old(struct op *op)
+{
+    (void)err_set(&op->err, ST_UNKNOWN, SQLSTATE_STATEMENT_COMPLETION_UNKNOWN,
+                  "node %u does not lead any more", op->called);
+    reply_drop(op->reply);
+    op->reply = NULL;
+    on_call_failed(op, ST_UNKNOWN);
+}
+
 /* Neither parked nor called: those end by the leader's word, or by the call's own deadline. */
 static bool is_alone(const struct op *op, int64_t now)
 {
@@ -395,7 +417,10 @@ static bool step(struct op *op)
     case OP_CALLED:
         if (take_reply(op))
             return true;
-        break;
+        if (!waits_for_a_leader_of_old(op))
+            break;
+        leave_leader_of_old(op);
+        return true;
     case OP_PAUSED:
         if (mono_now() < op->due)
             break;
@@ -419,8 +444,10 @@ static int64_t next_look(const struct op *op)
 {
     int64_t now = mono_now(), at = op->alone_since + op->s->o.op_timeout_ns;
 
-    if (op->phase == OP_PARKED || (op->phase == OP_CALLED && !op->reply->here))
+    if (op->phase == OP_PARKED)
         at = INT64_MAX; /* somebody kicks */
+    if (op->phase == OP_CALLED && !op->reply->here)
+        at = now + (int64_t)LEADER_LOOK_MS * NS_PER_MS;
     if (op->phase == OP_PAUSED && op->due < at)
         at = op->due;
     if (op->deadline_mono_ns != 0 && op->deadline_mono_ns < at)

@@ -38,6 +38,7 @@ struct op {
     struct leader_wait wait;
     _Atomic bool woken;
     struct op_reply *reply; /* CALLED */
+    node_id called;         /* a reply from another node is awaited from this one */
     enum status st;
     struct err err; /* why not yet, or why not */
     struct op *next, *prev;

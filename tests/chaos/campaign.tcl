@@ -75,7 +75,7 @@ proc campaign::first_ack_after {load at ms} {
     set out [lindex $load 1]
     set first ""
     cluster::wait "an acknowledged write after the kill" $ms {
-        set first [exec tail -n 4000 $out | awk -v at=[expr {$at + 5}] {/^[AR] / && $4 / 1e6 > at && !found { found = 1; print $4 / 1e6 }}]
+        set first [exec tail -n 4000 $out | awk -v at=[expr {$at + 5}] {/^[AR] / && $4 / 1e6 > at && !found { found = 1; printf "%.3f\n", $4 / 1e6 }}]
         expr {$first ne ""}
     }
     return $first

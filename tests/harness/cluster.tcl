@@ -3,6 +3,7 @@
 #   cluster::create ?-nodes 3? ?-flags {--lease 2s ...}? ?-time SOURCE? ?-env {NAME VALUE ...}?
 #                                  ports and directories; starts nothing. In values of flags, time and env %d stands for the
 #                                  node's data directory, %n for its number, %r for the directory of the whole
+#                                  -namespaces 1: each node in a network namespace of its own, joined by a bridge (needs root)
 #   cluster::start ?N ...?         starts nodes (all by default) and waits for their ready line
 #   cluster::wait_writable ?MS?    until some node commits a write; returns the node
 #   cluster::signal N SIGNAL       KILL, STOP, CONT ...; `cluster::kill N` waits until the process is gone
@@ -18,7 +19,7 @@
 
 namespace eval cluster {
     variable s
-    array set s {dir "" nodes {}}
+    array set s {dir "" nodes {} namespaces 0}
 }
 
 proc cluster::free_ports {n} {
@@ -37,7 +38,7 @@ proc cluster::free_ports {n} {
 
 proc cluster::create {args} {
     variable s
-    array set o {-nodes 3 -flags {} -env {} -time fixed:200us}
+    array set o {-nodes 3 -flags {} -env {} -time fixed:200us -namespaces 0}
     array set o $args
     set tmp [expr {[info exists ::env(TEST_TMP)] ? $::env(TEST_TMP) : "/var/tmp"}]
     file mkdir $tmp
@@ -46,6 +47,7 @@ proc cluster::create {args} {
     set s(env) $o(-env)
     set s(time) $o(-time)
     set s(nodes) {}
+    set s(namespaces) $o(-namespaces)
     set ports [free_ports [expr {2 * $o(-nodes)}]]
     for {set i 1} {$i <= $o(-nodes)} {incr i} {
         lappend s(nodes) $i
@@ -55,6 +57,46 @@ proc cluster::create {args} {
         set s(chan,$i) ""
         file mkdir [dir $i]
     }
+    if {$s(namespaces)} {
+        make_namespaces
+    }
+}
+
+# ---- a network of its own for each node: 10.77.0.N behind a bridge, which this machine holds as 10.77.0.254 ----
+
+proc cluster::pid_tag {} { return [format %x [expr {[::pid] % 0xffffff}]] }
+proc cluster::make_namespaces {} {
+    variable s
+    set s(bridge) mb[pid_tag]
+    exec ip link add $s(bridge) type bridge
+    exec ip addr add 10.77.0.254/24 dev $s(bridge)
+    exec ip link set $s(bridge) up
+    foreach i $s(nodes) {
+        set inner mi[pid_tag]$i
+        exec ip netns add [space $i]
+        exec ip link add [veth $i] type veth peer name $inner
+        exec ip link set $inner netns [space $i]
+        exec ip link set [veth $i] master $s(bridge) up
+        exec ip -n [space $i] link set lo up
+        exec ip -n [space $i] link set $inner up
+        exec ip -n [space $i] addr add [host $i]/24 dev $inner
+    }
+}
+
+proc cluster::drop_namespaces {} {
+    variable s
+    foreach i $s(nodes) {
+        catch {exec ip netns del [space $i]}
+    }
+    catch {exec ip link del $s(bridge)}
+}
+
+proc cluster::space {i} { return mrd-[pid_tag]-$i }
+proc cluster::veth {i} { return mv[pid_tag]$i }
+
+# What node I sends to node J is lost in the kernel, or no longer.
+proc cluster::blackhole {i j on} {
+    exec ip -n [space $i] route [expr {$on ? "add" : "del"}] blackhole [host $j]/32
 }
 
 proc cluster::dir {i} { variable s; return $s(dir)/n$i }
@@ -62,22 +104,23 @@ proc cluster::log {i} { variable s; return $s(dir)/n$i.log }
 proc cluster::pg {i} { variable s; return $s(pg,$i) }
 proc cluster::rpc {i} { variable s; return $s(rpc,$i) }
 proc cluster::pid {i} { variable s; return $s(pid,$i) }
+proc cluster::host {i} { variable s; return [expr {$s(namespaces) ? "10.77.0.$i" : "127.0.0.1"}] }
 proc cluster::nodes {} { variable s; return $s(nodes) }
 proc cluster::root {} { variable s; return $s(dir) }
 proc cluster::hosts {{which {}}} {
     if {$which eq ""} {
         set which [nodes]
     }
-    return [join [lmap i $which {string cat 127.0.0.1: [pg $i]}] ,]
+    return [join [lmap i $which {string cat [host $i] : [pg $i]}] ,]
 }
 
 proc cluster::command {i} {
     variable s
     set cmd [list $::env(BIN)/meridiand/meridiand --node $i --cluster test --data [dir $i] \
-        --listen-pg 127.0.0.1:$s(pg,$i) --listen-rpc 127.0.0.1:$s(rpc,$i) --time $s(time)]
+        --listen-pg [host $i]:$s(pg,$i) --listen-rpc [host $i]:$s(rpc,$i) --time $s(time)]
     foreach j $s(nodes) {
         if {$j != $i} {
-            lappend cmd --peer $j=127.0.0.1:$s(rpc,$j)
+            lappend cmd --peer $j=[host $j]:$s(rpc,$j)
         }
     }
     return [lmap word [concat $cmd $s(flags)] {fill_in $i $word}]
@@ -99,7 +142,8 @@ proc cluster::environment {i} {
 
 proc cluster::spawn {i} {
     variable s
-    set s(chan,$i) [open "|[concat env [environment $i] [command $i] [list 2>>[log $i]]]" r]
+    set within [expr {$s(namespaces) ? [list ip netns exec [space $i]] : {}}]
+    set s(chan,$i) [open "|[concat $within env [environment $i] [command $i] [list 2>>[log $i]]]" r]
     set s(pid,$i) [::pid $s(chan,$i)]
 }
 
@@ -184,6 +228,10 @@ proc cluster::destroy {args} {
             kill $i
         }
     }
+    if {[info exists s(bridge)]} {
+        drop_namespaces
+        unset s(bridge)
+    }
     if {$s(dir) ne ""} {
         if {$o(-keep) || [info exists ::env(KEEP)]} {
             puts "kept: $s(dir)"
@@ -223,7 +271,7 @@ proc cluster::wait {what ms body} {
 proc cluster::sql {i statement} {
     variable s
     set cmd [list env PGCONNECT_TIMEOUT=5 psql -XAtq -F \x1f -R \x1e -v ON_ERROR_STOP=1 -v VERBOSITY=verbose \
-        "host=127.0.0.1 port=$s(pg,$i) user=test dbname=meridian sslmode=disable" -c $statement]
+        "host=[host $i] port=$s(pg,$i) user=test dbname=meridian sslmode=disable" -c $statement]
     if {[catch {exec {*}$cmd 2>@1} out]} {
         regexp {(?:ERROR|FATAL):\s+([0-9A-Z]{5})} $out -> code
         return -code error -errorcode [list SQL [expr {[info exists code] ? $code : "08006"}]] $out

@@ -97,6 +97,11 @@ static enum status set_time_fault(struct options *o, const char *value, struct e
     return set_string(&o->time_fault, "time-fault", value, err);
 }
 
+static enum status set_net_fault(struct options *o, const char *value, struct err *err)
+{
+    return set_string(&o->net_fault, "net-fault", value, err);
+}
+
 static enum status set_lease(struct options *o, const char *value, struct err *err)
 {
     enum status st;
@@ -214,6 +219,7 @@ static const struct option_def defs[] = {
     {"time-drift", "PPM", "worst rate error of this node's oscillator (default 50)",
      set_time_drift},
     {"time-fault", "FILE", "shared page that bends this node's clock; for tests", set_time_fault},
+    {"net-fault", "FILE", "what goes wrong on the way to other nodes; for tests", set_net_fault},
     {"lease", "TIME", "of leaders (default 2s); the same on every node", set_lease},
     {"cache", "SIZE", "memory for data pages (default 256MB)", set_cache},
     {"checkpoint", "TIME", "between checkpoints (default 30s)", set_checkpoint},
@@ -254,6 +260,7 @@ void options_fini(struct options *o)
     free(o->listen_rpc);
     free(o->time);
     free(o->time_fault);
+    free(o->net_fault);
     for (size_t i = 0; i < o->n_faults; i++)
         free(o->fault[i]);
     for (size_t i = 0; i < o->n_peers; i++)

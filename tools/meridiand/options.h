@@ -25,6 +25,7 @@ struct options {
     char *listen_rpc;
     char *time;
     char *time_fault;       /* NULL: none */
+    char *net_fault;        /* likewise */
     int64_t time_drift_ppm; /* 0: as timesvc has it */
     char *fault[OPTIONS_FAULTS_MAX];
     size_t n_faults;

@@ -16,6 +16,7 @@
 #include "timesvc/tt.h"
 #include "tools/meridiand/cluster_info.h"
 #include "tools/meridiand/frontend.h"
+#include "tools/meridiand/net_fault.h"
 #include "txn/txn.h"
 
 #define CACHE_BYTES ((uint64_t)256 << 20) /* unless --cache says otherwise; taken as it fills */
@@ -27,6 +28,7 @@ struct server {
     struct tt *tt;
     struct store *store;
     struct rpc *rpc;
+    struct net_fault *net_fault; /* NULL: none was asked for */
     struct txn_space *space;
     struct sql_database *db;
     struct frontend *frontend;
@@ -214,6 +216,8 @@ enum status server_open(const struct options *opts, struct logger *log,
     store_start(sv->store);
     sv->store_running = true;
     rpc_start(sv->rpc);
+    if (opts->net_fault != NULL)
+        TRY(net_fault_start(opts->net_fault, sv->rpc, log, &sv->net_fault, err));
     TRY(frontend_start(sv->frontend, err));
     *out = sv;
 out:
@@ -242,6 +246,7 @@ void server_close(struct server *sv)
         sql_database_close(sv->db);
     if (sv->store_running)
         store_stop(sv->store);
+    net_fault_stop(sv->net_fault);
     if (sv->rpc != NULL)
         rpc_close(sv->rpc);
     if (sv->space != NULL)
