@@ -46,7 +46,7 @@ struct tt_suspect {
     node_id self;
     uint64_t incarnation;
     struct peer peers[TT_SUSPECT_PEERS_MAX];
-    size_t n_peers, quorum; /* quorum counts this node in */
+    size_t n_peers;
     bool distrusted;
     node_id send[TT_SUSPECT_PEERS_MAX];
     char why[96];
@@ -61,7 +61,6 @@ struct tt_suspect *tt_suspect_new(const struct tt_suspect_options *opts, int64_t
     s->self = opts->self;
     s->incarnation = opts->incarnation;
     s->n_peers = opts->n_peers;
-    s->quorum = (opts->n_peers + 1) / 2 + 1;
     for (size_t i = 0; i < opts->n_peers; i++)
         s->peers[i] = (struct peer){.node = opts->peers[i], .due_mono = mono_ns};
     return s;
@@ -205,10 +204,20 @@ static void say_why(struct tt_suspect *s, int64_t mono)
     }
 }
 
+/* Of this node and all it has heard of: a member that is to come, and never came, can vouch for nobody. */
+static size_t quorum(const struct tt_suspect *s)
+{
+    size_t known = 1;
+
+    for (size_t i = 0; i < s->n_peers; i++)
+        known += s->peers[i].heard_mono != 0;
+    return known / 2 + 1;
+}
+
 /* W7, W8. */
 static bool decide(struct tt_suspect *s, int64_t mono)
 {
-    bool vouched = count_agreeing(s, mono) >= s->quorum;
+    bool vouched = count_agreeing(s, mono) >= quorum(s);
     bool was = s->distrusted;
 
     if (vouched)

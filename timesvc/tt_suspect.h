@@ -9,7 +9,8 @@
  * The verdict. Clocks that keep their bounds never contradict each other, so as long as a majority of the nodes keeps its
  * bounds, a right clock agrees with a majority (itself included), and a clock that a majority contradicts is wrong. A
  * node distrusts its clock when somebody contradicts it and no majority agrees with it. It believes it again when a
- * majority does, each peer in TT_SUSPECT_AGREE reports in a row. What is silent vouches for nobody.
+ * majority does, each peer in TT_SUSPECT_AGREE reports in a row. What is silent vouches for nobody; a node that was
+ * never heard of since this one started does not count.
  *
  * A stepped core, one per node: no I/O, no clock, no thread. The shell sends reports when it is told to, and hands in
  * what arrives. Memory: `out` is good until the next call. Invariants W7.. in timesvc/README.md.

@@ -285,6 +285,20 @@ static void two_alone_that_disagree_both_stop_until_a_third_decides(void **state
     world_free(w);
 }
 
+static void members_that_never_came_do_not_count(void **state)
+{
+    struct world *w = world_new(5);
+
+    (void)state;
+    w->node[4].up = w->node[5].up = false;
+    run(w, 2000 * MS);
+    lie(w, 2, 500 * MS, 0);
+    run(w, 4000 * MS);
+    assert_true(w->node[2].distrusted);
+    assert_false(w->node[1].distrusted || w->node[3].distrusted);
+    world_free(w);
+}
+
 /* It was contradicted, then hears nobody: silence is no proof that it is right again. */
 static void silence_restores_no_trust_and_takes_none(void **state)
 {
@@ -471,6 +485,7 @@ int main(void)
         cmocka_unit_test(stepping_clock_is_distrusted_while_it_steps),
         cmocka_unit_test(reason_names_who_contradicts),
         cmocka_unit_test(two_alone_that_disagree_both_stop_until_a_third_decides),
+        cmocka_unit_test(members_that_never_came_do_not_count),
         cmocka_unit_test(silence_restores_no_trust_and_takes_none),
         cmocka_unit_test(void_clock_is_not_judged_and_vouches_for_nobody),
         cmocka_unit_test(message_that_is_ahead_is_counted_and_told),
