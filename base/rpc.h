@@ -36,10 +36,11 @@ enum {
     RPC_FRAME_MAX = 16 * 1024 * 1024,   /* payload of a frame; larger closes the connection */
     RPC_MESSAGE_MAX = 15 * 1024 * 1024, /* one message; a larger send is ST_REJECT 54000 */
     RPC_QUEUE_MAX_BYTES = 64 * 1024 * 1024,
-    RPC_CALLS_MAX = 65536,  /* calls in flight per peer and channel; one more is ST_RETRY 53400 */
-    RPC_HEARTBEAT_MS = 333, /* a ping on every connection; answered by the next one of the other side */
-    RPC_DEAD_MS = 1000,     /* nothing received for so long: closed and re-dialled */
-    RPC_BULK_SLOWER = 4,    /* the bulk channel beats and dies so many times slower */
+    RPC_CALLS_MAX = 65536, /* calls in flight per peer and channel; one more is ST_RETRY 53400 */
+    RPC_HEARTBEAT_MS =
+        333,            /* a ping on every connection; answered by the next one of the other side */
+    RPC_DEAD_MS = 1000, /* nothing received for so long: closed and re-dialled */
+    RPC_BULK_SLOWER = 4, /* the bulk channel beats and dies so many times slower */
     RPC_RECONNECT_MIN_MS = 20,
     RPC_RECONNECT_MAX_MS = 500
 };

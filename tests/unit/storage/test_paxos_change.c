@@ -327,7 +327,7 @@ static void candidate_goes_on_to_the_quorum_of_the_configuration_it_finds(void *
     assert_int_equal(c->node[knows].out.config_slot, c->node[id].out.config_slot);
     assert_true(c->node[id].out.config_slot > c->node[id].out.chosen);
     calm_kill(c, id);
-    c->cut[not][knows] = c->cut[knows][not] = false;
+    c->cut[not ][knows] = c->cut[knows][not ] = false;
     calm_run(c, LEASE);
     for (int i = 0; i < 100; i++) { /* two of three promise; that is no longer enough */
         calm_step(c, &c->node[not ], (struct paxos_in){.kind = PAXOS_IN_CAMPAIGN});
