@@ -117,7 +117,7 @@ struct mevent {
 
 struct world {
     uint64_t seed;
-    enum mutant mutant;
+    MUTANT_FIELD
     bool trace;
     struct arena *mem;
     struct rng rng;
