@@ -112,6 +112,15 @@ static const struct peer *find_const(const struct support *s, node_id node)
     return NULL;
 }
 
+bool support_add_peer(struct support *s, node_id node)
+{
+    ASSERT(node != 0 && node != s->o.self);
+    if (find(s, node) != NULL || s->n_peers == SUPPORT_PEERS_MAX)
+        return false;
+    s->peers[s->n_peers++] = (struct peer){.node = node};
+    return true;
+}
+
 static bool synced_lately(const struct support *s, int64_t mono_ns)
 {
     return MUTATED(&s->o, renew_without_sync) ||

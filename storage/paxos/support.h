@@ -77,6 +77,9 @@ struct support_out {
 struct support *support_new(const struct support_options *opts, struct tt_interval now,
                             int64_t mono_ns);
 void support_free(struct support *s);
+/* A node that has joined. False: it is known already, or SUPPORT_PEERS_MAX are. Whoever has left may stay: it is asked,
+ * and does not answer. */
+bool support_add_peer(struct support *s, node_id node);
 /* Does anybody here lead, or try to? While nobody does, nothing is asked for: whoever begins asks then, and the step
  * that follows is due at once. True at first. */
 void support_want(struct support *s, bool wanted);

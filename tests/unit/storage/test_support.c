@@ -345,6 +345,31 @@ static void idle_pair_asks_once_per_renewal(void **state)
     pair_free(&p);
 }
 
+static void peer_that_joined_is_asked_and_supported(void **state)
+{
+    struct support *s = make(1, 2, 1, true, at(T0, NS_PER_MS));
+    struct support_msg ask = {.kind = SUPPORT_REQUEST, .from = 3, .incarnation = 1, .nonce = 1};
+    struct support_out out;
+    bool asked = false;
+
+    (void)state;
+    synced(s, at(T0, NS_PER_MS), 1);
+    assert_int_equal(give(s, ask, at(T0, NS_PER_MS), 2).kind, 0); /* a stranger */
+    assert_true(support_add_peer(s, 3));
+    assert_false(support_add_peer(s, 3));
+    support_step(
+        s, &(struct support_in){.kind = SUPPORT_IN_TICK, .now = at(T0, NS_PER_MS), .mono_ns = 3},
+        &out);
+    for (size_t i = 0; i < out.n_send; i++)
+        asked |= out.send[i].to == 3 && out.send[i].msg.kind == SUPPORT_REQUEST;
+    assert_true(asked);
+    assert_int_equal(give(s, ask, at(T0, NS_PER_MS), 4).kind, SUPPORT_GRANT);
+    for (node_id n = 4; n < SUPPORT_PEERS_MAX + 2; n++)
+        assert_true(support_add_peer(s, n));
+    assert_false(support_add_peer(s, SUPPORT_PEERS_MAX + 2));
+    support_free(s);
+}
+
 static void codec_roundtrip_and_noise(void **state)
 {
     struct support_msg m = {SUPPORT_GRANT, 7, 8, 9, UINT64_MAX, UINT64_C(1) << 40, LEASE}, got;
@@ -390,6 +415,7 @@ int main(void)
         cmocka_unit_test(restarted_giver_is_quiet_until_its_old_gifts_have_lapsed),
         cmocka_unit_test(restarted_giver_without_time_is_quiet_from_its_first_time),
         cmocka_unit_test(idle_pair_asks_once_per_renewal),
+        cmocka_unit_test(peer_that_joined_is_asked_and_supported),
         cmocka_unit_test(codec_roundtrip_and_noise),
     };
 
