@@ -37,6 +37,7 @@ static struct paxos *make_paxos(struct group *g, const node_id *voters, size_t n
         .resend_ns = o->lease_ns / 20,
         .lease_cap_ns = o->lease_ns + o->bound_cap_ns,
         .cache_bytes = o->log_cache_bytes,
+        .may_rest = true,
         .trace = paxos_line,
         .trace_arg = g,
     };
@@ -151,6 +152,11 @@ void group_set_upcalls(struct group *g, const struct group_upcalls *up)
     g->up = *up;
 }
 
+void group_stay_awake(struct group *g)
+{
+    paxos_stay_awake(g->paxos);
+}
+
 /* Any thread. */
 
 enum status group_propose(struct group *g, struct command *c, struct err *err)
@@ -183,7 +189,7 @@ enum status group_propose(struct group *g, struct command *c, struct err *err)
     pthread_mutex_unlock(&g->mu);
     /* The first one wakes, and the one that fills a slot that is being gathered; nobody else needs to. */
     if (wake)
-        waker_call(worker_waker(g->worker));
+        worker_call(g->worker, g);
     return st;
 }
 
@@ -193,6 +199,8 @@ tstamp group_lease_end(struct group *g, uint64_t term)
 
     if (term == 0 || atomic_load(&g->term) != term)
         return 0;
+    if (atomic_load_explicit(&g->resting, memory_order_relaxed))
+        worker_call(g->worker, g); /* its lease will hold again soon */
     end = atomic_load(&g->lease_end);
     /* Read again: the end may be the next term's. */
     return atomic_load(&g->term) == term ? end : 0;

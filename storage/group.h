@@ -55,6 +55,10 @@ struct group_upcalls {
     void (*applied)(void *arg, slot_no slot, tstamp ts);
 };
 void group_set_upcalls(struct group *g, const struct group_upcalls *up); /* before store_start */
+/* Before store_start. While it leads, it has its lease at any moment. Other groups rest when nothing happens in them:
+ * then the lease is let go, and whoever asks for its end or proposes wakes the group, which has it again a
+ * round trip later. */
+void group_stay_awake(struct group *g);
 
 /* The lease as this instant sees it: its end, 0 if this node does not lead in `term`. A timestamp may be
  * assigned, or an answer given, only at or below it, and must be re-checked after the work. Lock-free. */

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "storage/group.h"
+#include "storage/timers.h"
 #include "storage/worker.h"
 
 enum {
@@ -31,7 +32,7 @@ struct group_view {
     enum paxos_role role;
     struct ballot ballot;
     node_id leader;
-    bool room, released;
+    bool room, released, rests;
     enum paxos_verdict verdict; /* of a change */
     node_id yield_to;           /* should lead instead; 0 nobody */
     slot_no first, last, chosen, apply, everywhere;
@@ -79,6 +80,7 @@ struct group {
     _Atomic uint64_t everywhere, last;
     _Atomic uint64_t durable;     /* published by the log writer: last write that is synced */
     _Atomic uint64_t drop_wanted; /* published by upkeep: it would drop slots up to here ... */
+    _Atomic bool resting;         /* published by the worker: whoever wants something wakes it */
     _Atomic uint64_t drop_agreed; /* ... and may up to here, says the worker: the head is durable */
 
     atomic_uint asked; /* asks is not empty */
@@ -92,7 +94,14 @@ struct group {
         snapshot_hold; /* what follows on this slot stays in the log; 0: nothing must */
     _Atomic uint32_t snapshot_asked; /* a node that needs one; 0 none */
 
-    /* The worker's. */
+    /* Which groups have work: see roster.h. */
+    _Atomic bool called;       /* it is in the worker's list of those that other threads called */
+    struct group *next_called; /* whoever set `called`, then the worker */
+    struct timer timer;        /* the worker's, as all below */
+    bool active;               /* it takes part in this round */
+    bool writing;              /* it waits for a sync */
+    uint64_t write_last;       /* last write that was given to the log writer */
+
     struct worker *worker; /* borrowed */
     struct group_view view;
     uint64_t durable_seen;
@@ -122,7 +131,6 @@ struct group {
     size_t n_held, cap_held;
     struct buf payload;
     struct arena mem;
-    struct bytes apply_payloads[GROUP_APPLY_SLOTS];
     struct tablet_stats told; /* what the metrics know */
     node_id heir;             /* HANDING_OVER: to whom */
     uint64_t handed_term;     /* ... and which term that ends */
@@ -139,7 +147,9 @@ void group_close(struct group *g); /* NULL is fine */
 void group_on_durable(struct group *g);
 void group_on_message(struct group *g, const struct paxos_msg *m);
 void group_tick(struct group *g, bool even_if_not_due);
-bool group_wants_support(const struct group *g); /* it leads, or tries to */
+/* Nothing is under way, and nothing needs to happen until somebody calls or support turns. */
+bool group_may_rest(struct group *g);
+void group_trim(struct group *g); /* gives back memory that is not needed at rest */
 /* Loads and proposes: after it, what the round produced may leave. */
 void group_output(struct group *g);
 /* Hands the group's leadership over if it should; group_transfer.c. */

@@ -25,7 +25,7 @@ void group_ask(struct group *g, struct group_ask *a)
     if (over)
         refuse(a);
     else
-        waker_call(worker_waker(g->store->worker));
+        worker_call(g->worker, g);
 }
 
 static void answer(struct group *g, struct group_ask *a)

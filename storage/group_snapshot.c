@@ -90,7 +90,7 @@ bool group_install_ask(struct group *g, slot_no slot)
     atomic_store(&g->install_slot, slot);
     if (!atomic_compare_exchange_strong(&g->install, &none, GROUP_INSTALL_ASKED))
         return false;
-    waker_call(worker_waker(g->store->worker));
+    worker_call(g->worker, g);
     return true;
 }
 
@@ -102,7 +102,7 @@ enum group_install group_install_state(struct group *g)
 void group_install_end(struct group *g, bool installed)
 {
     atomic_store(&g->install, installed ? GROUP_INSTALL_READY : GROUP_INSTALL_NONE);
-    waker_call(worker_waker(g->store->worker));
+    worker_call(g->worker, g);
 }
 
 /* A leader has all there is; and what is chosen up to the slot here, is better applied. */

@@ -1,5 +1,7 @@
 #include "storage/group_int.h"
 
+#include <stdlib.h>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "storage/store_int.h"
@@ -61,6 +63,8 @@ static void take_write(struct group *g, const struct paxos_out *out)
         g->log_last++;
     }
     log_batch_mark(batch, &g->durable, out->write_seq);
+    g->write_last = out->write_seq;
+    worker_writes(g->worker, g);
 }
 
 static void take_view(struct group *g, const struct paxos_out *out, int64_t mono_ns)
@@ -68,6 +72,7 @@ static void take_view(struct group *g, const struct paxos_out *out, int64_t mono
     struct group_view *v = &g->view;
 
     ASSERT(out->apply >= v->apply && out->apply <= out->chosen); /* M3 */
+    worker_wants(g->worker, (out->role != PAXOS_FOLLOWER) - (v->role != PAXOS_FOLLOWER));
     *v = (struct group_view){
         .role = out->role,
         .ballot = out->ballot,
@@ -76,6 +81,7 @@ static void take_view(struct group *g, const struct paxos_out *out, int64_t mono
         .verdict = out->verdict,
         .released = out->released,
         .yield_to = out->yield_to,
+        .rests = out->rests,
         .first = out->first,
         .last = out->last,
         .chosen = out->chosen,
@@ -148,9 +154,30 @@ void group_on_message(struct group *g, const struct paxos_msg *m)
     group_settle_role(g);
 }
 
-bool group_wants_support(const struct group *g)
+bool group_may_rest(struct group *g)
 {
-    return g->view.role != PAXOS_FOLLOWER;
+    bool none;
+
+    if (!g->view.rests || g->stage != GROUP_SERVING || g->n_behind > 0 ||
+        atomic_load(&g->snapshot_asked) != 0 || group_install_state(g) != GROUP_INSTALL_NONE ||
+        g->flight.head != NULL || g->settled.head != NULL || g->n_held > 0 || g->load.node != 0 ||
+        g->won_term != 0 || g->durable_seen < g->write_last ||
+        g->view.apply > tablet_applied(g->tablet))
+        return false;
+    pthread_mutex_lock(&g->mu);
+    none = g->queue.head == NULL;
+    pthread_mutex_unlock(&g->mu);
+    return none;
+}
+
+void group_trim(struct group *g)
+{
+    paxos_trim(g->paxos);
+    arena_fini(&g->mem);
+    buf_fini(&g->payload);
+    free(g->held);
+    g->held = NULL;
+    g->cap_held = 0;
 }
 
 void group_tick(struct group *g, bool even_if_not_due)

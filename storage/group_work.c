@@ -131,12 +131,15 @@ static void acknowledge(struct group *g)
 /* Applying. */
 
 /* Payloads of slots from..; those that Paxos no longer holds come from the log. */
-static enum status gather(struct group *g, slot_no from, size_t *out_n, struct err *err)
+static enum status gather(struct group *g, slot_no from, struct bytes **out, size_t *out_n,
+                          struct err *err)
 {
     size_t n = 0, bytes = 0;
     enum status st = ST_OK;
+    struct bytes *payloads;
 
     arena_reset(&g->mem);
+    payloads = arena_alloc(&g->mem, GROUP_APPLY_SLOTS * sizeof *payloads);
     while (from + n <= g->view.apply && n < GROUP_APPLY_SLOTS && bytes < GROUP_APPLY_BYTES) {
         struct bytes payload = paxos_payload(g->paxos, from + n);
 
@@ -156,8 +159,9 @@ static enum status gather(struct group *g, slot_no from, size_t *out_n, struct e
                 entries[0].kind == PAXOS_ENTRY_COMMANDS ? entries[0].payload : bytes_of("", 0);
         }
         bytes += payload.len;
-        g->apply_payloads[n++] = payload;
+        payloads[n++] = payload;
     }
+    *out = payloads;
     *out_n = n;
 out:
     return st;
@@ -188,6 +192,7 @@ static void apply(struct group *g)
 {
     slot_no from = tablet_applied(g->tablet) + 1;
     int64_t began;
+    struct bytes *payloads = NULL;
     struct err err;
     enum status st;
     size_t n = 0;
@@ -198,9 +203,9 @@ static void apply(struct group *g)
     if (g->apply_wake_mono > began)
         return;
     g->apply_wake_mono = 0;
-    st = gather(g, from, &n, &err);
+    st = gather(g, from, &payloads, &n, &err);
     if (st == ST_OK)
-        st = tablet_apply(g->tablet, from, g->apply_payloads, n, &err);
+        st = tablet_apply(g->tablet, from, payloads, n, &err);
     if (st == ST_OK) {
         store_set_full(g->store, STORE_FULL_APPLY, NULL);
         metric_add(g->store->m.slots_applied, (int64_t)n);

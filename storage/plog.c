@@ -420,7 +420,8 @@ enum status plog_voters(struct engine *e, group_id group, const node_id *voters,
         buf_put_varint(&row, n_voters);
         for (size_t i = 0; i < n_voters; i++)
             buf_put_varint(&row, voters[i]);
-        st = put_row(e, &key, buf_bytes(&row), ENGINE_SYNC, err);
+        /* Durable no later than anything else that the group writes: the log's commits keep their order (E1). */
+        st = put_row(e, &key, buf_bytes(&row), ENGINE_NOSYNC, err);
     }
     if (st == ST_OK && !parse_voters(buf_bytes(&row), out, out_n))
         st = damaged(err, "malformed voters", group, 0);

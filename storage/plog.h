@@ -31,7 +31,7 @@ struct plog_identity {
 enum status plog_identify(struct engine *e, const char *cluster, node_id node,
                           struct plog_identity *out, bool *out_new, struct err *err) MRD_CHECKED;
 
-/* Whom a group was made with, none if this store joined it: what is given is written (synced) if the group is new here;
+/* Whom a group was made with, none if this store joined it: what is given is written if the group is new here (durable with its first write);
  * otherwise *out, with room for PAXOS_VOTERS_MAX, is what was written then, whatever is configured now. */
 enum status plog_voters(struct engine *e, group_id group, const node_id *voters, size_t n_voters,
                         node_id *out, size_t *out_n, struct err *err) MRD_CHECKED;

@@ -47,6 +47,7 @@ static void let_log_go(struct snapshots *sh)
 static void end(struct snapshots *sh, const char *why, bool done)
 {
     struct snapshot_send *s = &sh->send;
+    struct group *group;
     int64_t mono = store_mono(sh->store);
 
     if (s->group == NULL)
@@ -63,9 +64,11 @@ static void end(struct snapshots *sh, const char *why, bool done)
     /* It failed, or Paxos has yet to hear that it did not. */
     pause_node(sh, s->to, mono + PAUSE_NS);
     snapshot_reader_free(s->reader);
+    group = s->group;
     *s = (struct snapshot_send){.next_mono = s->next_mono};
     atomic_store(&sh->sending, false);
-    waker_call(worker_waker(sh->store->worker)); /* somebody else may wait for one */
+    worker_call(sh->store->worker,
+                group); /* another of its peers may wait; other groups look at heartbeats */
 }
 
 void send_stop(struct snapshots *sh)
@@ -179,7 +182,7 @@ static void on_ask(struct snapshots *sh, node_id from, const struct snapshot_msg
     if (sh->send.group == g && sh->send.to == from && sh->send.fetched)
         end(sh, "asked anew", false);
     atomic_store(&g->snapshot_asked, from);
-    waker_call(worker_waker(sh->store->worker));
+    worker_call(sh->store->worker, g);
 }
 
 static const char *name_of(enum snapshot_end why)

@@ -82,6 +82,8 @@ static void make_metrics(struct store *s)
 #undef COUNTER
     m->queue_length =
         metrics_gauge(r, "meridian_group_queue_length", "Commands that wait for a slot.");
+    m->groups_resting = metrics_gauge(r, "meridian_groups_resting",
+                                      "Groups here that rest: nothing happens in them.");
     m->read_only = metrics_gauge(r, "meridian_read_only", "1 while the disk is full.");
     m->log_sync_ns = metrics_hist(r, "meridian_log_sync_ns", "Wall time of one log batch.");
 }
@@ -100,6 +102,23 @@ static enum status open_engine(struct store *s, struct err *err)
         return ST_OK;
     }
     return engine_wt_open(&eo, &s->engine, err);
+}
+
+/* Numbers follow on each other: store_group relies on that. */
+static enum status open_groups(struct store *s, const struct store_options *opts, struct err *err)
+{
+    size_t n = 1 + (size_t)opts->idle_groups;
+    enum status st = ST_OK;
+
+    s->groups = xcalloc(n, sizeof *s->groups);
+    while (s->n_groups < n) {
+        TRY(group_open(s, s->worker, FIRST_GROUP + s->n_groups, opts->voters, opts->n_voters,
+                       &s->groups[s->n_groups], err));
+        worker_take(s->worker, s->groups[s->n_groups]);
+        s->n_groups++;
+    }
+out:
+    return st;
 }
 
 enum status store_open(const struct store_options *opts, struct store **out, struct err *err)
@@ -124,10 +143,9 @@ enum status store_open(const struct store_options *opts, struct store **out, str
         s->identity.incarnation = 1;
     s->worker = worker_new(s, s->o.peers, s->o.n_peers, fresh);
     s->logwriter = logwriter_new(s, worker_waker(s->worker));
+    TRY(open_groups(s, opts, err));
     s->upkeep = upkeep_new(s);
     s->snapshots = snapshots_new(s);
-    TRY(group_open(s, s->worker, FIRST_GROUP, opts->voters, opts->n_voters, &s->groups[0], err));
-    s->n_groups = 1;
     s->o.cluster = s->identity.cluster;
     s->o.voters = s->o.peers = NULL;
     s->o.dir = NULL;
@@ -193,6 +211,7 @@ void store_close(struct store *s)
     snapshots_free(s->snapshots);
     for (size_t i = 0; i < s->n_groups; i++)
         group_close(s->groups[i]);
+    free(s->groups);
     upkeep_free(s->upkeep);
     logwriter_free(s->logwriter);
     worker_free(s->worker);
@@ -205,10 +224,9 @@ void store_close(struct store *s)
 
 struct group *store_group(struct store *s, group_id group)
 {
-    for (size_t i = 0; i < s->n_groups; i++)
-        if (s->groups[i]->number == group)
-            return s->groups[i];
-    return NULL;
+    return group >= FIRST_GROUP && group - FIRST_GROUP < s->n_groups
+               ? s->groups[group - FIRST_GROUP]
+               : NULL;
 }
 
 struct engine *store_engine(struct store *s)

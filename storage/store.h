@@ -51,6 +51,8 @@ struct store_options {
     uint64_t snapshot_bytes_per_s; /* pace of the snapshots that leave; 0: 64 MiB */
     bool fault_nosync;             /* test builds: never sync */
     uint64_t log_cache_bytes;      /* payloads kept in memory per group; 0: 16 MiB */
+    /* So many groups besides group 1, without a range: to measure what they cost. */
+    uint32_t idle_groups;
     MUTANT_FIELD
     const struct store_hand *hand; /* the simulator: no threads, see store_step.h; NULL */
     struct tt *tt;                 /* borrowed, as all below */

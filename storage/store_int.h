@@ -24,6 +24,7 @@ struct store_metrics {
     struct metric *slots_proposed, *commands_proposed, *commands_done, *queue_length;
     struct metric *slots_applied, *commands_applied, *writes_applied, *duplicates, *apply_ns;
     struct metric *checkpoints, *checkpoint_ns, *versions_collected, *read_only;
+    struct metric *groups_resting;
     struct metric *clock_contradictions, *clock_bound_ns, *clock_age_ns, *clock_distrusted;
     struct hist *commit_wait_ns;
     struct metric *snapshots_sent, *snapshots_installed, *snapshot_bytes, *strangers;
@@ -31,17 +32,15 @@ struct store_metrics {
 
 enum store_phase { STORE_OPENED, STORE_RUNNING, STORE_STOPPED };
 
-enum { STORE_GROUPS_MAX = 1 };
-
 struct store {
     struct store_options o; /* strings and voters are not kept */
     struct engine *engine;  /* owned */
     struct plog_identity identity;
     struct metrics *own_metrics; /* owned; only if none were given */
     struct store_metrics m;
-    struct rpc *rpc;                        /* borrowed */
-    enum store_phase phase;                 /* the wiring thread's */
-    struct group *groups[STORE_GROUPS_MAX]; /* owned */
+    struct rpc *rpc;        /* borrowed */
+    enum store_phase phase; /* the wiring thread's */
+    struct group **groups;  /* owned */
     size_t n_groups;
     struct worker *worker;       /* owned */
     struct logwriter *logwriter; /* owned */

@@ -66,7 +66,7 @@ static void keep_slot(struct tablet *t, slot_no slot, tstamp ts)
         t->kept_end -= t->kept_first;
         t->kept_first = 0;
     } else if (t->kept_end == t->kept_cap) {
-        t->kept_cap = t->kept_cap == 0 ? 256 : t->kept_cap * 2;
+        t->kept_cap = t->kept_cap == 0 ? 8 : t->kept_cap * 2;
         t->kept = xrealloc(t->kept, t->kept_cap * sizeof *t->kept);
     }
     t->kept[t->kept_end++] = (struct kept_slot){slot, ts};

@@ -46,7 +46,7 @@ struct upkeep {
     pthread_mutex_t checkpoint_mu; /* lock 5: one checkpoint at a time, and the next two */
     int64_t checkpoint_mono;       /* when the last one ended */
     uint64_t checkpoint_log_bytes; /* engine_stats.log_bytes then */
-    struct care care[STORE_GROUPS_MAX];
+    struct care *care;             /* owned; of each group */
 };
 
 struct upkeep *upkeep_new(struct store *s)
@@ -55,6 +55,7 @@ struct upkeep *upkeep_new(struct store *s)
     pthread_condattr_t attr;
 
     u->store = s;
+    u->care = xcalloc(s->n_groups, sizeof *u->care);
     u->checkpoint_mono = store_mono(s);
     pthread_mutex_init(&u->mu, NULL);
     pthread_mutex_init(&u->checkpoint_mu, NULL);
@@ -70,7 +71,7 @@ struct upkeep *upkeep_new(struct store *s)
 static enum status checkpoint_locked(struct upkeep *u, struct err *err)
 {
     struct store *s = u->store;
-    slot_no applied[STORE_GROUPS_MAX] = {0};
+    slot_no *applied = xcalloc(s->n_groups, sizeof *applied);
     struct engine_stats stats;
     int64_t began = store_mono(s);
     enum status st;
@@ -89,6 +90,7 @@ static enum status checkpoint_locked(struct upkeep *u, struct err *err)
     metric_add(s->m.checkpoints, 1);
     metric_add(s->m.checkpoint_ns, u->checkpoint_mono - began);
 out:
+    free(applied);
     return st;
 }
 
@@ -211,7 +213,7 @@ static void drop_head(struct upkeep *u, size_t i)
     upto = least(upto, last > keep ? last - keep : 0);
     if (upto > atomic_load(&g->drop_wanted) && upto > agreed) {
         atomic_store(&g->drop_wanted, upto);
-        waker_call(worker_waker(u->store->worker));
+        worker_call(u->store->worker, g);
     }
 }
 
@@ -357,8 +359,9 @@ void upkeep_free(struct upkeep *u)
     if (u == NULL)
         return;
     ASSERT(!u->started);
-    for (size_t i = 0; i < STORE_GROUPS_MAX; i++)
+    for (size_t i = 0; u->care != NULL && i < u->store->n_groups; i++)
         buf_fini(&u->care[i].resume);
+    free(u->care);
     pthread_mutex_destroy(&u->mu);
     pthread_mutex_destroy(&u->checkpoint_mu);
     pthread_cond_destroy(&u->cond);

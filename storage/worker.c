@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "storage/clocks.h"
 #include "storage/group_int.h"
+#include "storage/roster.h"
 #include "storage/store_int.h"
 
 enum {
@@ -21,6 +22,7 @@ enum {
     INBOX_MAX = 64 * 1024 * 1024, /* more is dropped: consensus repairs */
     CPU_EVERY_NS = 20 * NS_PER_MS,
     IDLE_MAX_NS = 1 * NS_PER_S,
+    LOOK_MIN_NS = 2 * NS_PER_MS,
     STOP_EXTRA_NS = 1 * NS_PER_S /* beyond the lease, for a clean stop */
 };
 
@@ -37,6 +39,8 @@ struct arrival {
 
 struct outbox {
     node_id node;
+    /* Support between us as groups that rest know it. Epoch 0: there is none now. */
+    uint64_t given_epoch, got_epoch;
     struct buf bundle[RPC_CHANNELS];
 };
 
@@ -52,16 +56,19 @@ struct worker {
     struct buf inbox;   /* guarded by mu: struct arrival and payload, again and again */
 
     /* The thread's. */
+    struct roster roster; /* roster_call: any thread */
     struct buf reading;
     struct outbox peers[SUPPORT_PEERS_MAX];
     size_t n_peers;
     struct log_batch batch;
     uint64_t n_syncs_seen;
     int64_t support_wake_mono;
-    bool support_moved; /* groups must look at it */
+    bool support_moved;      /* groups must look at it */
+    int64_t lapse_wake_mono; /* what a group that rests is bound by may lapse then */
     bool sync_asked;
     bool support_wanted; /* as support knows it */
     uint64_t n_marks;
+    size_t n_resting_told;
     int64_t cpu_told_mono, stop_mono;
     struct paxos_entry entries[PAXOS_MSG_ENTRIES_MAX];
 };
@@ -266,15 +273,18 @@ static void step_support(struct worker *w, struct support_in *in)
 static bool on_paxos_item(struct worker *w, const struct arrival *a, struct rd *r)
 {
     struct paxos_msg m;
+    struct group *g;
 
     if (!paxos_msg_decode(r, &m, w->entries, PAXOS_MSG_ENTRIES_MAX) || rd_left(r) != 0)
         return false;
     if (m.from != a->from || m.to != w->store->o.node)
         return false;
     m.mono_ns = a->mono_ns;
-    for (size_t i = 0; i < w->store->n_groups; i++)
-        if (w->store->groups[i]->number == m.group)
-            group_on_message(w->store->groups[i], &m);
+    g = store_group(w->store, m.group);
+    if (g != NULL) {
+        roster_activate(&w->roster, g);
+        group_on_message(g, &m);
+    }
     return true;
 }
 
@@ -382,18 +392,35 @@ static void take_inbox(struct worker *w)
 
 /* A round. */
 
+static void sync_groups(struct worker *w)
+{
+    struct roster *r = &w->roster;
+    size_t n = r->n_writing, kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct group *g = r->writing[i];
+
+        roster_activate(r, g);
+        group_on_durable(g); /* it may write again: then it stays where it is */
+        g->writing = g->durable_seen < g->write_last;
+        if (g->writing)
+            r->writing[kept++] = g;
+    }
+    r->n_writing = kept;
+}
+
 static void take_syncs(struct worker *w)
 {
     uint64_t n = logwriter_syncs(w->store->logwriter);
     struct support_in in = {.kind = SUPPORT_IN_SYNCED};
 
-    for (size_t i = 0; i < w->store->n_groups; i++)
-        group_on_durable(w->store->groups[i]);
     if (n == w->n_syncs_seen)
         return;
+    sync_groups(w);
     w->n_syncs_seen = n;
     w->sync_asked = false;
     step_support(w, &in);
+    w->support_moved = true; /* what was owed is given now */
 }
 
 /* Support of the other nodes is asked for by leaders and candidates alone. In one bundle with their first words:
@@ -401,10 +428,8 @@ static void take_syncs(struct worker *w)
 static void want_support(struct worker *w)
 {
     struct support_in in = {.kind = SUPPORT_IN_TICK};
-    bool wanted = false;
+    bool wanted = w->roster.n_wanting > 0;
 
-    for (size_t i = 0; i < w->store->n_groups; i++)
-        wanted |= group_wants_support(w->store->groups[i]);
     if (wanted == w->support_wanted)
         return;
     w->support_wanted = wanted;
@@ -412,20 +437,97 @@ static void want_support(struct worker *w)
     step_support(w, &in);
 }
 
+/* Did support between us and this node begin, lapse, or change its epoch since the last look? */
+static bool support_turned(struct worker *w, struct outbox *o, struct tt_interval now)
+{
+    uint64_t given = 0, got = 0;
+    tstamp until;
+    bool turned;
+
+    if (!support_given(w->support, o->node, now, &given))
+        given = 0;
+    if (!support_received(w->support, o->node, &got, &until) || tt_passed(now, until))
+        got = 0;
+    turned = given != o->given_epoch || got != o->got_epoch;
+    o->given_epoch = given;
+    o->got_epoch = got;
+    return turned;
+}
+
+/* When the first support that groups at rest are bound by may lapse. */
+static void watch_lapse(struct worker *w, struct tt_interval now, int64_t mono)
+{
+    w->lapse_wake_mono = INT64_MAX;
+    for (size_t i = 0; i < w->n_peers; i++) {
+        const struct outbox *o = &w->peers[i];
+        tstamp at;
+        int64_t wake;
+
+        if (o->given_epoch == 0)
+            continue;
+        at = support_lapses_at(w->support, o->node, o->given_epoch);
+        /* It may have to pass by the monotonic clock as well: then look again, but do not spin. */
+        wake = mono + (at > now.earliest + LOOK_MIN_NS ? at - now.earliest : LOOK_MIN_NS);
+        if (!tt_is_void(now) && at != TSTAMP_MAX && wake < w->lapse_wake_mono)
+            w->lapse_wake_mono = wake;
+    }
+}
+
+/* Groups at rest sleep through everything but a turn of support between this node and another, which concerns
+ * all those alike that have a replica there. */
+static bool wake_resting(struct worker *w, bool all)
+{
+    int64_t mono;
+    struct tt_interval now = store_now(w->store, &mono);
+    bool turned = all;
+
+    for (size_t i = 0; i < w->n_peers; i++)
+        turned |= support_turned(w, &w->peers[i], now);
+    watch_lapse(w, now, mono);
+    for (size_t i = 0; turned && w->roster.n_resting > 0 && i < w->store->n_groups; i++)
+        if (atomic_load_explicit(&w->store->groups[i]->resting, memory_order_relaxed))
+            roster_activate(&w->roster, w->store->groups[i]);
+    return turned;
+}
+
+/* `moved`: leases must be looked at. `judged`: what we think of our clock has changed. */
+static void tick_groups(struct worker *w, bool moved, bool judged)
+{
+    struct roster *r = &w->roster;
+    size_t n_asleep;
+    struct group *g;
+
+    if (moved || judged || store_mono(w->store) >= w->lapse_wake_mono) {
+        if (wake_resting(w, judged))
+            moved = true;
+    }
+    while (moved && (n_asleep = r->timers.n) > 0) {
+        roster_activate(r, (struct group *)((char *)r->timers.heap[n_asleep - 1] -
+                                            offsetof(struct group, timer)));
+    }
+    for (size_t i = 0; i < r->n_active; i++)
+        group_tick(r->active[i], moved);
+    while ((g = roster_next_called(r)) != NULL) {
+        roster_activate(r, g);
+        group_tick(g, g->view.rests); /* what it knows of its lease may be old */
+    }
+    while ((g = roster_next_due(r, store_mono(w->store))) != NULL)
+        group_tick(g, false);
+}
+
 static void tick(struct worker *w)
 {
     struct support_in in = {.kind = SUPPORT_IN_TICK};
-    bool moved = w->support_moved;
+    bool moved = w->support_moved, judged;
 
     if (store_mono(w->store) >= w->support_wake_mono) {
         step_support(w, &in);
         moved = true;
     }
     clocks_tick(w->clocks);
-    moved |= clocks_changed(w->clocks);
+    judged = clocks_changed(w->clocks);
     w->support_moved = false;
-    for (size_t i = 0; i < w->store->n_groups; i++)
-        group_tick(w->store->groups[i], moved);
+    tick_groups(w, moved || judged, judged);
     want_support(w);
 }
 
@@ -437,28 +539,74 @@ static void tell_cpu(struct worker *w, int64_t mono)
     metric_set(w->store->m.worker_cpu_ns, thread_cpu_ns());
 }
 
+/* What the active groups do next: true if one has more to do at once. */
+static bool work_groups(struct worker *w)
+{
+    struct roster *r = &w->roster;
+    size_t n = r->n_active, kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct group *g = r->active[i];
+        int64_t wake = group_work(g);
+
+        if (group_is_busy(g))
+            r->active[kept++] = g;
+        else if (group_may_rest(g))
+            roster_rest(r, g);
+        else
+            roster_sleep(r, g, wake);
+    }
+    ASSERT(r->n_active == n);
+    r->n_active = kept;
+    if (r->n_resting != w->n_resting_told) {
+        w->n_resting_told = r->n_resting;
+        metric_set(w->store->m.groups_resting, (int64_t)r->n_resting);
+    }
+    return kept > 0;
+}
+
+void worker_take(struct worker *w, struct group *g)
+{
+    roster_activate(&w->roster, g);
+}
+
+void worker_call(struct worker *w, struct group *g)
+{
+    roster_call(&w->roster, g);
+    waker_call(&w->waker);
+}
+
+void worker_writes(struct worker *w, struct group *g)
+{
+    roster_writes(&w->roster, g);
+}
+
+void worker_wants(struct worker *w, int more)
+{
+    w->roster.n_wanting += more;
+}
+
 bool worker_round(struct worker *w, int64_t *out_wake_mono)
 {
-    bool busy = false;
+    bool busy;
     int64_t wake;
 
     metric_add(w->store->m.worker_rounds, 1);
     take_inbox(w);
     take_syncs(w);
     tick(w);
-    for (size_t i = 0; i < w->store->n_groups; i++)
-        group_output(w->store->groups[i]);
+    for (size_t i = 0; i < w->roster.n_active; i++)
+        group_output(w->roster.active[i]);
     send_clocks(w);
     flush(w);
     wake = w->support_wake_mono;
     if (clocks_wake_mono(w->clocks) < wake)
         wake = clocks_wake_mono(w->clocks);
-    for (size_t i = 0; i < w->store->n_groups; i++) {
-        int64_t group_wake = group_work(w->store->groups[i]);
-
-        wake = group_wake < wake ? group_wake : wake;
-        busy |= group_is_busy(w->store->groups[i]);
-    }
+    busy = work_groups(w);
+    if (roster_wake(&w->roster) < wake)
+        wake = roster_wake(&w->roster);
+    if (w->roster.n_resting > 0 && w->lapse_wake_mono < wake)
+        wake = w->lapse_wake_mono;
     flush(w);
     *out_wake_mono = wake;
     return busy;
@@ -472,6 +620,8 @@ bool worker_retire(struct worker *w)
     if (w->stop_mono == 0)
         w->stop_mono = mono;
     for (size_t i = 0; i < w->store->n_groups; i++) {
+        if (!group_gone(w->store->groups[i]))
+            roster_activate(&w->roster, w->store->groups[i]);
         group_retire(w->store->groups[i]);
         gone &= group_gone(w->store->groups[i]);
     }
@@ -544,6 +694,7 @@ void worker_free(struct worker *w)
     support_free(w->support);
     clocks_free(w->clocks);
     log_batch_fini(&w->batch);
+    roster_fini(&w->roster);
     buf_fini(&w->inbox);
     buf_fini(&w->reading);
     for (size_t i = 0; i < w->n_peers; i++)

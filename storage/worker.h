@@ -15,10 +15,12 @@
 
 struct clocks;
 struct worker;
+struct group;
 struct store;
 
 /* peers: every node that this one may meet; itself among them does no harm. */
 struct worker *worker_new(struct store *s, const node_id *peers, size_t n_peers, bool store_is_new);
+void worker_take(struct worker *w, struct group *g); /* before it runs: steps this one, too */
 struct waker *worker_waker(struct worker *w);
 struct support *worker_support(struct worker *w);
 struct clocks *worker_clocks(struct worker *w);
@@ -38,7 +40,12 @@ void worker_abandon(struct worker *w); /* it ends: every command that waits is a
 /* An rpc handler: copies the message into the inbox. */
 void worker_deliver(void *arg, const struct rpc_msg *msg);
 
+/* Somebody wants something of this group. Any thread. */
+void worker_call(struct worker *w, struct group *g);
+
 /* For groups, within a round. */
+void worker_writes(struct worker *w, struct group *g); /* it has put something into the batch */
+void worker_wants(struct worker *w, int more);         /* so many more groups lead, or try to */
 void worker_send(struct worker *w, const struct paxos_msg *m);
 struct log_batch *worker_batch(struct worker *w);
 

@@ -299,6 +299,7 @@ static void begin_step(struct paxos *p, const struct paxos_in *in)
     if (in->mono_ns > p->mono)
         p->mono = in->mono_ns;
     p->ticked = in->kind == PAXOS_IN_TICK;
+    p->rests = false;
     p->sup = in->support;
     ASSERT(!in->no_data || p->role == PAXOS_FOLLOWER);
     p->no_data = in->no_data;
@@ -360,6 +361,8 @@ static int64_t wake_at(struct paxos *p)
 {
     int64_t wake = p->mono;
 
+    if (p->rests)
+        return INT64_MAX;
     switch (p->role) {
     case PAXOS_FOLLOWER:
         wake = px_follow_wake(p);
@@ -463,7 +466,28 @@ static void finish_step(struct paxos *p, struct paxos_out *out)
     out->won = p->won;
     out->lost = p->lost;
     out->released = p->stopping && p->role == PAXOS_FOLLOWER && !p->to_release && !px_lingers(p);
+    if (p->role == PAXOS_FOLLOWER)
+        p->rests = px_follower_rests(p);
+    out->rests = p->rests;
     out->wake_mono_ns = wake_at(p);
+}
+
+void paxos_stay_awake(struct paxos *p)
+{
+    p->o.may_rest = false;
+}
+
+void paxos_trim(struct paxos *p)
+{
+    arena_fini(&p->mem);
+    free(p->send);
+    p->send = NULL;
+    p->cap_send = 0;
+    if (p->n_pending == 0) {
+        free(p->pending);
+        p->pending = NULL;
+        p->cap_pending = 0;
+    }
 }
 
 void paxos_step(struct paxos *p, const struct paxos_in *in, struct paxos_out *out)

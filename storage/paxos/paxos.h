@@ -159,6 +159,7 @@ struct paxos_options {
                              agrees upon: longest lease + bound cap; 0: whatever the own clock says */
     size_t
         cache_bytes; /* payloads kept in memory behind `chosen`; older ones are asked of the shell */
+    bool may_rest;   /* an idle group sends no heartbeats; see out.rests */
     void (*trace)(void *arg, const char *line); /* NULL: none */
     void *trace_arg;
     MUTANT_FIELD
@@ -316,6 +317,11 @@ struct paxos_out {
     bool won, lost; /* in this step: became PAXOS_LEADER / ceased to be it. They alone delimit a
                               leadership: `ballot` may rise within one */
     bool released;  /* after PAXOS_IN_RELEASE: nothing holds the voters any more, the node may go */
+    /* Nothing is under way, and support between the nodes says all that heartbeats would: wake_mono_ns is INT64_MAX.
+     * The shell sends a TICK when support turns, though: a leader's, when what any peer gives to this node begins,
+     * lapses or changes its epoch; a follower's, when what this node gives to the owner of `ballot` lapses or does. While
+     * it rests a leader's lease_end stays as it was said last, and soon lies in the past. */
+    bool rests;
     int64_t wake_mono_ns; /* want a TICK no later than this */
 };
 
@@ -335,6 +341,10 @@ struct paxos_peer_view {
 size_t paxos_peers(const struct paxos *p, struct paxos_peer_view *out, size_t max);
 /* What TRANSFER to this node would answer now. */
 enum paxos_verdict paxos_may_transfer(const struct paxos *p, node_id to);
+
+void paxos_stay_awake(struct paxos *p); /* takes may_rest back; before the first step */
+/* Gives back the memory that only a step needs; the last `out` is no longer good. */
+void paxos_trim(struct paxos *p);
 
 /* What a slot gives to apply, if it is in memory; ptr NULL otherwise. A configuration gives nothing: length 0. */
 struct bytes paxos_payload(const struct paxos *p, slot_no slot);

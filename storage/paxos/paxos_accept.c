@@ -143,6 +143,7 @@ void px_lead_peer(struct paxos *p, struct peer *peer, slot_no last)
         last = same_ballot(plog_ballot(&p->log, peer->last), peer->last_ballot) ? peer->last
                                                                                 : p->chosen;
     peer->match = 0;
+    peer->knows = peer->told_everywhere = 0;
     peer->next = last + 1;
     peer->n_flight = 0;
     peer->probing = false;
@@ -209,6 +210,7 @@ void px_send_accept(struct paxos *p, struct peer *peer, const struct paxos_entry
                                .n_entries = n},
             0);
     peer->sent_mono = p->mono;
+    peer->told_everywhere = p->everywhere;
     peer->told = p->chosen;
     if (n > 0) {
         size_t bytes = 0;
@@ -362,7 +364,8 @@ void px_lead(struct paxos *p)
         px_raise_step(p);
     if (p->role == PAXOS_LEADER)
         px_change_step(p);
-    for (size_t i = 0; px_leads(p) && !px_raising(p) && i < p->n_peers; i++)
+    p->rests = px_leader_rests(p);
+    for (size_t i = 0; px_leads(p) && !p->rests && !px_raising(p) && i < p->n_peers; i++)
         if (&p->peers[i] != p->self)
             replicate(p, &p->peers[i]);
 }
@@ -484,6 +487,7 @@ void px_on_ack(struct paxos *p, struct peer *peer, const struct paxos_msg *m)
     peer->probing = false;
     if (m->slot + 1 >= p->log.first)
         peer->wants_snapshot = false;
+    peer->knows = m->chosen;
     if (m->slot > peer->match) {
         peer->match = m->slot;
         p->giveup_mono = p->mono + GIVEUP_ELECTIONS * p->o.election_max_ns;

@@ -69,6 +69,8 @@ struct peer {
     int64_t prepared_mono;      /* last PREPARE of a leader that raises its ballot */
     int64_t sent_mono;          /* last message of phase 1, or last accept */
     slot_no match;              /* its log is durable and equal to ours up to here */
+    slot_no knows;              /* it knows that everything up to here is chosen */
+    slot_no told_everywhere;    /* it was told that everything up to here is everywhere */
     slot_no next;               /* first slot that was not sent */
     slot_no flight[FLIGHT_MAX]; /* last slots of accepts with entries that are unanswered */
     size_t flight_bytes[FLIGHT_MAX];
@@ -187,6 +189,7 @@ struct paxos {
     bool no_data;
     bool wrote_hard, won, lost, load_out, moved_head;
     bool ticked; /* by TICK */
+    bool rests;
     struct paxos_head head;
     enum paxos_verdict verdict;
     uint64_t step_write;
@@ -321,6 +324,10 @@ bool px_contradicts(const struct paxos *p,
 void px_lease(struct paxos *p);                /* lease_end and agreed, from support and clocks */
 bool px_lease_holds(const struct paxos *p);
 bool px_clocks_lost(const struct paxos *p); /* no majority of clocks agrees with this one */
+
+/* paxos_rest.c */
+bool px_leader_rests(const struct paxos *p);
+bool px_follower_rests(const struct paxos *p);
 
 /* paxos_log.c */
 void plog_init(struct plog *l, const struct paxos_start *start);

@@ -32,7 +32,7 @@ static void make_room(struct plog *l)
         l->head = 0;
         return;
     }
-    l->cap = l->cap == 0 ? 64 : l->cap * 2;
+    l->cap = l->cap == 0 ? 8 : l->cap * 2;
     l->entries = xrealloc(l->entries, l->cap * sizeof *l->entries);
 }
 

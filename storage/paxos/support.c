@@ -424,6 +424,11 @@ void support_memory(const struct support *s, void (*take)(void *arg, const void 
 }
 #endif
 
+bool support_knows(const struct support *s, node_id peer)
+{
+    return find_const(s, peer) != NULL;
+}
+
 void support_msg_encode(struct buf *out, const struct support_msg *m)
 {
     buf_put_u8(out, FORMAT);

@@ -112,6 +112,8 @@ void support_memory(const struct support *s, void (*take)(void *arg, const void 
                     void *arg);
 #endif
 
+bool support_knows(const struct support *s, node_id peer); /* it is asked, when anything is */
+
 void support_msg_encode(struct buf *out, const struct support_msg *m);
 bool support_msg_decode(struct rd *r, struct support_msg *m); /* false: malformed */
 

@@ -436,10 +436,71 @@ static void old_versions_go_behind_the_horizon_and_rows_stay(void **state)
     cluster_close(&c);
 }
 
+static bool all_rest(void *arg)
+{
+    struct cluster *c = arg;
+    int64_t n = 0;
+
+    for (size_t i = 0; i < CLUSTER_MAX; i++)
+        if (c->nodes[i].up)
+            n += metric_get(metrics_gauge(c->nodes[i].metrics, "meridian_groups_resting", ""));
+        else
+            n++;
+    return n == CLUSTER_MAX;
+}
+
+static bool leader_changed(void *arg)
+{
+    struct cluster *c = arg;
+    size_t leader = cluster_find_leader(c);
+
+    return leader != CLUSTER_MAX && c->nodes[leader].n_led > 0;
+}
+
+/* Nothing happens: the group sends nothing any more, keeps its leader, and is there again at the first command. */
+static void group_idle_rests_and_wakes(void **state)
+{
+    struct cluster *c = *state;
+    size_t leader;
+
+    put_many(c, "a", 3);
+    leader = cluster_leader(c);
+    cluster_wait(all_rest, c, "the group rests on every node");
+    mono_sleep_until(mono_now() +
+                     2 * NS_PER_S); /* two leases: what it was told of its own is long over */
+    assert_true(all_rest(c));
+    assert_int_equal(cluster_leader(c), leader);
+    assert_int_equal(c->nodes[leader].n_led, 1);
+    assert_int_equal(cluster_put(c, leader, "b", bytes_str("v")), ST_OK);
+    cluster_wait_equal(c);
+    cluster_wait(all_rest, c, "the group rests again");
+}
+
+/* Nobody hears of the leader's death from the group: support ends, and that wakes those who were bound by it. */
+static void group_at_rest_survives_its_leader(void **state)
+{
+    struct cluster *c = *state;
+    size_t leader;
+
+    put_many(c, "a", 3);
+    leader = cluster_leader(c);
+    cluster_wait(all_rest, c, "the group rests on every node");
+    cluster_crash(c, leader);
+    cluster_wait(leader_changed, c, "another node leads");
+    put_many(c, "b", 3);
+    cluster_wait(all_rest, c, "the two that are left rest");
+    cluster_start(c, leader);
+    cluster_wait_equal(c);
+    cluster_wait(all_rest, c, "all three rest");
+    cluster_assert_same_rows(c, 6);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(group_idle_rests_and_wakes),
+        T(group_at_rest_survives_its_leader),
         T(commands_acknowledged_are_applied_on_every_node),
         T(follower_refuses_and_stale_term_is_refused),
         cmocka_unit_test(acknowledgement_waits_until_time_has_passed),

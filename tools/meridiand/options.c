@@ -170,6 +170,17 @@ out:
     return st;
 }
 
+static enum status set_bench_groups(struct options *o, const char *value, struct err *err)
+{
+    int64_t n = 0;
+    enum status st;
+
+    TRY(units_number("bench-groups", value, 0, 100000, &n, err));
+    o->bench_groups = (uint32_t)n;
+out:
+    return st;
+}
+
 static enum status set_log_level(struct options *o, const char *value, struct err *err)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -235,6 +246,9 @@ static const struct option_def defs[] = {
     {"statement-memory", "SIZE", "of one statement (default 256MB)", set_statement_memory},
     {"max-connections", "N", "SQL clients (default 500)", set_max_connections},
     {"log-level", "LEVEL", "error, warn, info, debug (default info)", set_log_level},
+    {"bench-groups", "N",
+     "so many idle groups more, to measure what they cost; the same on every node",
+     set_bench_groups},
     {"fault", "SPEC", "arm a fault point, as store.sync=1+; for tests", add_fault},
     {"no-sync", NULL, "never sync: a power cut loses data; for tests", set_no_sync},
     {"help", NULL, "print this and exit", NULL},

@@ -42,6 +42,7 @@ struct options {
     int64_t op_timeout_ns;
     int64_t statement_memory;
     unsigned max_connections;
+    uint32_t bench_groups;
     enum log_level log_level;
     bool no_sync;
 };

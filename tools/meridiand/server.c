@@ -114,6 +114,7 @@ static enum status open_store(struct server *sv, const struct options *o, struct
                                  .cache_bytes =
                                      o->cache_bytes != 0 ? (uint64_t)o->cache_bytes : CACHE_BYTES,
                                  .fault_nosync = o->no_sync,
+                                 .idle_groups = o->bench_groups,
                                  .tt = sv->tt,
                                  .log = log,
                                  .metrics = sv->metrics,
