@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "storage/group.h"
+#include "storage/members.h"
 
 typedef void (*row_fn)(void *row_arg, const char *name, const char *value);
 
@@ -99,6 +99,46 @@ static void group(const struct cluster_info *info, const struct rows *rows)
     put(rows, "lease_end", "%" PRId64, r.lease_end);
 }
 
+static const char *part_name(const struct paxos_member *m)
+{
+    switch ((enum paxos_part)m->part) {
+    case PAXOS_PART_NONE:
+        return "leaves";
+    case PAXOS_PART_LEARNER:
+        return "learner";
+    case PAXOS_PART_VOTER:
+        return m->witness ? "witness" : "voter";
+    }
+    return "unknown";
+}
+
+/* As this node knows it; how far each is, only the leader knows. */
+static void members(const struct cluster_info *info, const struct rows *rows)
+{
+    struct group *g = store_group(info->store, 1);
+    struct group_ask a = {0};
+    char name[32];
+
+    if (g == NULL)
+        return;
+    members_look(g, &a);
+    for (size_t i = 0; i < a.config.n; i++) {
+        const struct paxos_member *m = &a.config.members[i];
+        const struct paxos_peer_view *p = NULL;
+
+        for (size_t k = 0; k < a.n_peers; k++)
+            if (a.peers[k].node == m->node)
+                p = &a.peers[k];
+        (void)snprintf(name, sizeof name, "%" PRIu32, m->node);
+        if (!a.leads || p == NULL)
+            put(rows, name, "%s%s", part_name(m), a.settled ? "" : ", changing");
+        else
+            put(rows, name, "%s%s, %s, %" PRIu64 " of %" PRIu64 " slots%s", part_name(m),
+                a.settled ? "" : ", changing", p->answers ? "answers" : "silent", p->match, a.last,
+                p->wants_snapshot ? ", needs a snapshot" : "");
+    }
+}
+
 /* The same digest on every node at one timestamp says that the replicas hold the same rows. A node that does not
  * answer has its error in place of it. */
 static void digest(const struct cluster_info *info, const struct rows *rows)
@@ -144,6 +184,8 @@ void cluster_info_rows(void *arg, const char *topic, row_fn fn, void *row_arg)
         time_source(info, &rows);
     else if (strcasecmp(topic, "group") == 0)
         group(info, &rows);
+    else if (strcasecmp(topic, "members") == 0)
+        members(info, &rows);
     else if (strcasecmp(topic, "digest") == 0)
         digest(info, &rows);
     else if (strcasecmp(topic, "metrics") == 0)

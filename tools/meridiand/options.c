@@ -212,6 +212,13 @@ static enum status set_no_sync(struct options *o, const char *value, struct err 
     return ST_OK;
 }
 
+static enum status set_join(struct options *o, const char *value, struct err *err)
+{
+    (void)err;
+    o->join = value == NULL || strcmp(value, "true") == 0;
+    return ST_OK;
+}
+
 static enum status set_config(struct options *o, const char *value, struct err *err);
 
 static const struct option_def defs[] = {
@@ -223,6 +230,8 @@ static const struct option_def defs[] = {
      set_listen_pg},
     {"listen-rpc", "HOST:PORT", "for the other nodes (default 127.0.0.1:4700)", set_listen_rpc},
     {"peer", "N=HOST:PORT", "another node; once for each", add_peer},
+    {"join", NULL, "a new node of a cluster that is there: no part until it is made a member",
+     set_join},
     {"time", "SOURCE",
      "chrony[:SOCKET|:HOST:PORT], clockbound[:PAGE], page:FILE, kernel, fixed:200us, auto (the "
      "default)",

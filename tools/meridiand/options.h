@@ -45,6 +45,7 @@ struct options {
     uint32_t bench_groups;
     enum log_level log_level;
     bool no_sync;
+    bool join;
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };

@@ -125,7 +125,10 @@ static enum status open_store(struct server *sv, const struct options *o, struct
     for (size_t i = 0; i < o->n_peers; i++)
         if (o->peers[i].node != o->node)
             voters[n_voters++] = o->peers[i].node;
-    opts.n_voters = n_voters;
+    opts.peers = voters;
+    opts.n_peers = n_voters;
+    /* Of the first start; afterwards the log says, and a peer that was added is only somebody to meet. */
+    opts.n_voters = o->join || n_voters > PAXOS_VOTERS_MAX ? 0 : n_voters;
     return store_open(&opts, &sv->store, err);
 }
 
