@@ -20,8 +20,10 @@ static bool answers(const struct paxos *p, const struct peer *peer)
 
 static bool keeps_up(const struct paxos *p, const struct peer *peer, slot_no within)
 {
-    return peer == p->self || (answers(p, peer) && !peer->wants_snapshot && peer->match != 0 &&
-                               peer->match + within >= p->chosen);
+    if (peer == p->self)
+        return p->durable + within >= p->chosen;
+    return answers(p, peer) && !peer->wants_snapshot && peer->match != 0 &&
+           peer->match + within >= p->chosen;
 }
 
 static bool settled(const struct paxos *p)
