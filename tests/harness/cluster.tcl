@@ -143,7 +143,8 @@ proc cluster::environment {i} {
 proc cluster::spawn {i} {
     variable s
     set within [expr {$s(namespaces) ? [list ip netns exec [space $i]] : {}}]
-    set s(chan,$i) [open "|[concat $within env [environment $i] [command $i] [list 2>>[log $i]]]" r]
+    # It ends with us, however we end.
+    set s(chan,$i) [open "|[concat $within setpriv --pdeathsig KILL env [environment $i] [command $i] [list 2>>[log $i]]]" r]
     set s(pid,$i) [::pid $s(chan,$i)]
 }
 
