@@ -223,6 +223,79 @@ static void sender_that_dies_is_replaced(void **state)
     cluster_assert_same_rows(c, 71);
 }
 
+enum { BIG_ROWS = 40, BIG_BYTES = 64 * 1024, PACE = 1024 * 1024 };
+
+struct link_wait {
+    struct cluster *c;
+    size_t from, to;
+};
+
+static bool third_has_left(void *arg)
+{
+    struct link_wait *w = arg;
+
+    return metric_of(w->c, w->from, "meridian_snapshot_bytes_total") > BIG_ROWS * BIG_BYTES / 3;
+}
+
+static bool link_is_down(void *arg)
+{
+    struct link_wait *w = arg;
+
+    return !rpc_peer_up(w->c->nodes[w->from].rpc, w->c->nodes[w->to].id);
+}
+
+static bool is_installed(void *arg)
+{
+    struct link_wait *w = arg;
+
+    return metric_of(w->c, w->to, "meridian_snapshots_installed_total") > 0;
+}
+
+static void cut_off(struct cluster *c, size_t i, bool cut)
+{
+    struct rpc_fault fault = {.cut = cut};
+
+    for (size_t k = 0; k < CLUSTER_MAX; k++)
+        rpc_set_fault(c->nodes[k].rpc, k == i ? 0 : c->nodes[i].id, &fault);
+}
+
+/* The pace is kept, and a connection that breaks costs a pause, not the stream. */
+static void stream_goes_on_where_the_connection_broke(void **state)
+{
+    struct cluster_options o = quick;
+    struct cluster c;
+    struct link_wait w = {.c = &c};
+    uint8_t *value = calloc(1, BIG_BYTES);
+    char key[CLUSTER_KEY_MAX];
+    int64_t began, sent;
+
+    (void)state;
+    o.snapshot_bytes_per_s = PACE;
+    cluster_open(&c, &o);
+    for (size_t i = 0; i < CLUSTER_MAX; i++)
+        cluster_start(&c, i);
+    for (int i = 0; i < BIG_ROWS; i++) {
+        (void)snprintf(key, sizeof key, "big%06d", i);
+        cluster_put_surely(&c, key, bytes_of(value, BIG_BYTES));
+    }
+    w.to = leave_behind(&c);
+    w.from = cluster_leader(&c);
+    began = mono_now();
+    cluster_start(&c, w.to);
+    cluster_wait(third_has_left, &w, "a third of the snapshot has left");
+    cut_off(&c, w.to, true);
+    cluster_wait(link_is_down, &w, "the link is down");
+    cut_off(&c, w.to, false);
+    cluster_wait(is_installed, &w, "the snapshot is installed");
+    assert_true(mono_now() - began > BIG_ROWS * (int64_t)BIG_BYTES * NS_PER_S / PACE * 8 / 10);
+    sent = metric_of(&c, w.from, "meridian_snapshot_bytes_total");
+    assert_in_range(sent, BIG_ROWS * BIG_BYTES, BIG_ROWS * BIG_BYTES * 5 / 4);
+    cluster_wait_equal(&c);
+    cluster_assert_same_rows(&c, BIG_ROWS + 61);
+    cluster_close(&c);
+    free(value);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -232,6 +305,7 @@ int main(void)
         T(power_cut_before_any_step_is_survived),
         T(power_cut_after_a_checkpoint_at_any_step_is_survived),
         T(sender_that_dies_is_replaced),
+        cmocka_unit_test(stream_goes_on_where_the_connection_broke),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
