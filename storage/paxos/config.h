@@ -32,7 +32,7 @@ struct paxos_member {
     node_id node;
     uint8_t part;     /* enum paxos_part, in this configuration */
     uint8_t old_part; /* joint: in the one that is left */
-    bool witness;     /* keeps the log but no data, never leads; as long as it is a member */
+    bool witness;     /* keeps the log but no data, never leads; for as long as its store lives */
     uint8_t
         preference; /* who should lead: the highest, if it is a voter with data that has caught up */
 };

@@ -7,6 +7,8 @@
  * before that rests on a quorum of the present one too. The third is what keeps leases apart: a candidate may win by a
  * quorum of the next configuration, which knows nothing of support that a quorum of the last but one gave.
  */
+#include <stdio.h>
+
 #include "base/check.h"
 #include "storage/paxos/paxos_int.h"
 
@@ -171,6 +173,29 @@ void px_on_reconfigure(struct paxos *p, const struct paxos_config *want)
     p->verdict = plan(p, want);
 }
 
+/* Members as people read them: V votes, L learns, w has no data; of a joint one old and new. */
+static void trace_change(struct paxos *p, const struct paxos_config *c)
+{
+    static const char parts[] = "-LV";
+    char text[PAXOS_MEMBERS_MAX * 12];
+    size_t len = 0;
+
+    for (size_t i = 0; i < c->n && len + 16 < sizeof text; i++) {
+        const struct paxos_member *m = &c->members[i];
+        int n = snprintf(text + len, sizeof text - len, " %u:%s%c%s", m->node,
+                         !c->joint                         ? ""
+                         : m->old_part == PAXOS_PART_VOTER ? "V"
+                                                           : "-",
+                         parts[m->part], m->witness ? "w" : "");
+
+        len += n > 0 ? (size_t)n : 0;
+    }
+    text[len] = '\0';
+    px_trace(p, "n%u proposes a configuration of %zu members, %zu voters%s, in slot %llu:%s",
+             p->o.self, c->n, paxos_config_voters(c), c->joint ? ", joint" : "",
+             (unsigned long long)p->log.last + 1, text);
+}
+
 static void propose_change(struct paxos *p)
 {
     struct paxos_config c = p->change;
@@ -178,9 +203,7 @@ static void propose_change(struct paxos *p)
     ASSERT(settled(p)); /* P14 */
     p->change.n = 0;
     p->told_before = p->lease_max;
-    px_trace(p, "n%u proposes a configuration of %zu members, %zu voters%s, in slot %llu",
-             p->o.self, c.n, paxos_config_voters(&c), c.joint ? ", joint" : "",
-             (unsigned long long)p->log.last + 1);
+    trace_change(p, &c);
     px_append_config(p, &c);
     px_lease(p); /* by the quorum of this one from here on */
 }

@@ -62,6 +62,7 @@ struct mheld {
 struct mnode {
     node_id id;
     bool up;
+    bool witness; /* its store is one */
     uint64_t life, incarnation;
     int64_t error_ns, bound_ns, paused_until;
     struct paxos *paxos;

@@ -185,7 +185,7 @@ static void mutate_config(struct world *w, struct paxos_config *c)
             i++;
         if (i == c->n) {
             c->members[c->n++] = (struct paxos_member){
-                .node = id, .part = PAXOS_PART_LEARNER, .witness = rng_chance(&w->rng, 0.25)};
+                .node = id, .part = PAXOS_PART_LEARNER, .witness = w->node[id].witness};
             continue;
         }
         switch (rng_below(&w->rng, 4)) {
@@ -460,6 +460,7 @@ void world_run(struct world *w)
         struct mnode *n = &w->node[id];
 
         n->id = id;
+        n->witness = id > 3 && rng_chance(&w->rng, 0.3);
         n->bound_ns = rng_between(&w->rng, 100 * NS_PER_US, 10 * NS_PER_MS);
         n->error_ns = rng_between(&w->rng, -n->bound_ns, n->bound_ns);
         n->cur.head.first = n->durable.head.first = 1;
