@@ -8,6 +8,10 @@
 #ifndef MRD_TESTS_SIM_EXHAUST_H
 #define MRD_TESTS_SIM_EXHAUST_H
 
+#ifndef MRD_MUTANTS
+#define MRD_MUTANTS 1 /* as all that it is linked with is compiled */
+#endif
+
 #include "storage/mutant.h"
 #include "storage/paxos/paxos.h"
 

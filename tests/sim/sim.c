@@ -166,8 +166,9 @@ static void setup(struct world *w, const struct sim_options *opts)
     arena_init(&w->mem, 0);
     rng_seed(&w->rng, opts->seed);
     fault_profile(w);
-    w->n_nodes = opts->n_nodes != 0 ? opts->n_nodes : rng_chance(&w->rng, 0.25) ? 5 : 3;
+    w->n_nodes = opts->n_nodes != 0 ? opts->n_nodes : rng_chance(&w->rng, 0.4) ? 5 : 3;
     w->n_clients = 3 + rng_below(&w->rng, CLIENTS_MAX - 2);
+    w->n_founders = w->n_nodes == NODES_MAX && rng_chance(&w->rng, 0.6) ? 3 : w->n_nodes;
     if (opts->n_clients != 0)
         w->n_clients = opts->n_clients;
     if (opts->salt != 0)

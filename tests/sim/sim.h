@@ -7,11 +7,15 @@
  * history, byte for byte (world.hash).
  *
  * sim.c the event queue and the run; sim_net.c network; sim_node.c a node's life; sim_kv.c what a leader does with
- * requests; sim_client.c clients; sim_fault.c what goes wrong; sim_check.c what must hold; sim_history.c what must hold of
+ * requests; sim_client.c clients; sim_fault.c what goes wrong; sim_members.c members that come and go; sim_check.c what must hold; sim_history.c what must hold of
  * the whole.
  */
 #ifndef MRD_TESTS_SIM_SIM_H
 #define MRD_TESTS_SIM_SIM_H
+
+#ifndef MRD_MUTANTS
+#define MRD_MUTANTS 1 /* as all that it is linked with is compiled */
+#endif
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -46,6 +50,7 @@ struct sim_result {
     const char *check; /* which one has failed: static text, the same for each failure of it */
     uint64_t hash;     /* of the history */
     int64_t sim_ns;
+    uint64_t n_changes; /* of the members, that were taken */
     uint64_t n_events, n_writes, n_reads, n_leaders, n_crashes, n_faults;
 };
 
@@ -162,8 +167,8 @@ struct sim_node {
     /* Its promise and the end of its log: given to the log writer, being synced, durable. */
     struct ballot flushed, taken, synced;
     slot_no last, last_flushed, last_taken, last_synced;
-    size_t lead; /* index of its leadership in world.leads */
-    tstamp lease_start;
+    size_t lead;          /* index of its leadership in world.leads */
+    size_t chosen_before; /* that leadership: 1 + last slot that anybody knew as chosen */
     /* leadership, as the floor above knows it */
     uint64_t term; /* 0: does not lead */
     struct tsalloc alloc;
@@ -243,7 +248,7 @@ struct world {
     size_t n_heap, cap_heap;
     uint64_t n_seq;
     struct profile prof;
-    size_t n_nodes;
+    size_t n_nodes, n_founders; /* the first of the nodes: voters from the start, the rest join */
     struct sim_node nodes[NODES_MAX];
     bool cut[NODES_MAX + 1][NODES_MAX + 1]; /* from, to: nothing arrives */
     bool healed;
@@ -338,6 +343,8 @@ void fault_profile(struct world *w);
 void fault_event(struct world *w);
 void fault_heal(struct world *w);
 void fault_link_heals(struct world *w, node_id from, node_id to);
+void fault_members(struct world *w,
+                   struct sim_node *n); /* sim_members.c: n, a leader, changes the group */
 void fault_disk_has_room(struct world *w, node_id id);
 
 /* sim_check.c */
@@ -347,6 +354,8 @@ void check_ack(struct world *w, const struct sim_node *n, const struct sim_write
 void check_gone(struct world *w, const struct sim_node *n, tstamp used); /* no longer relied on */
 void check_leading(struct world *w, struct sim_node *n);
 void check_found(struct world *w, struct sim_node *n); /* after a start */
+/* Do these nodes, by number, hold a quorum of every side of a configuration? */
+bool check_quorum(const struct paxos_config *c, const bool *holds);
 void check_refused(struct world *w, const struct sim_write *wr);
 
 /* sim_history.c */

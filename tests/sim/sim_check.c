@@ -88,7 +88,7 @@ static void check_won(struct world *w, struct sim_node *n, const struct paxos_ou
     if (out->ballot.node != n->id)
         sim_fail(w, "n%u leads under a ballot of n%u", n->id, out->ballot.node);
     n->lead = w->n_leads;
-    n->lease_start = out->lease_start;
+    n->chosen_before = w->n_truth;
     VEC_PUSH(w->leads, w->n_leads, w->cap_leads) =
         (struct leadership){n->id, out->ballot, out->lease_start, 0};
 }
@@ -209,9 +209,9 @@ void check_leading(struct world *w, struct sim_node *n)
 
     if (w->prof.lying_clock || tt_is_void(now) || now.latest > g->view.lease_end)
         return; /* it will serve nobody, and others may lead */
-    if (tablet_applied(group_tablet(g)) + 1 < w->n_truth)
-        sim_fail(w, "n%u serves with slot %llu applied, and slot %zu is chosen", n->id,
-                 (unsigned long long)tablet_applied(group_tablet(g)), w->n_truth - 1);
+    if (tablet_applied(group_tablet(g)) + 1 < n->chosen_before)
+        sim_fail(w, "n%u serves with slot %llu applied, and slot %zu was chosen before", n->id,
+                 (unsigned long long)tablet_applied(group_tablet(g)), n->chosen_before - 1);
 }
 
 /* A log is found as it was written: as far as is synced, or with the batch that was being synced. */
@@ -278,23 +278,26 @@ static bool holds(struct sim_node *other, slot_no slot, const struct paxos_entry
 
 void check_ack(struct world *w, const struct sim_node *n, const struct sim_write *wr)
 {
-    struct sim_node *mine = sim_node(w, n->id);
-    slot_no slot = wr->cmd.slot;
-    struct paxos_entry e = {.slot = slot};
+    const struct paxos *p = node_group(sim_node(w, n->id))->paxos;
+    slot_no slot = wr->cmd.slot, at;
+    const struct paxos_config *c = paxos_config_at(p, slot, &at);
+    struct paxos_entry e = {.slot = slot, .ballot = paxos_ballot_of(p, slot)};
+    bool found[NODES_MAX + 1] = {false};
     struct arena mem;
     size_t n_holds = 0;
 
     if (w->now <= wr->cmd.ts)
         sim_fail(w, "n%u acknowledges %lld before that time has passed", n->id,
                  (long long)wr->cmd.ts);
-    e.ballot = paxos_ballot_of(node_group(mine)->paxos, slot);
-    if (e.ballot.round == 0)
+    if (e.ballot.round == 0 || c == NULL)
         return; /* no longer in its log */
     arena_init(&mem, 0);
-    for (size_t i = 0; i < w->n_nodes; i++)
-        n_holds += holds(&w->nodes[i], slot, &e, &mem);
+    for (size_t i = 0; i < w->n_nodes; i++) {
+        found[i + 1] = holds(&w->nodes[i], slot, &e, &mem);
+        n_holds += found[i + 1];
+    }
     arena_fini(&mem);
-    if (n_holds < w->n_nodes / 2 + 1)
+    if (!check_quorum(c, found))
         sim_fail(w, "n%u acknowledges slot %llu, which only %zu of %zu disks have synced", n->id,
                  (unsigned long long)slot, n_holds, w->n_nodes);
 }

@@ -15,7 +15,7 @@ void fault_profile(struct world *w)
     p->loss = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.15;
     p->duplicate = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
     p->reorder = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.2;
-    p->late = rng_chance(r, 0.5) ? 0 : rng_unit(r) * 0.02;
+    p->late = rng_chance(r, 0.5) ? 0 : rng_unit(r) * (rng_chance(r, 0.5) ? 0.02 : 0.2);
     p->delay_min_ns = rng_between(r, 20 * NS_PER_US, 200 * NS_PER_US);
     p->delay_max_ns = p->delay_min_ns + rng_between(r, 0, rng_chance(r, 0.3) ? 20 * step : step);
     p->sync_min_ns = rng_between(r, step / 20, step);
@@ -145,7 +145,7 @@ static void clock_fault(struct world *w, struct sim_node *n)
     clock_change(w, n);
     /* Fewer clocks than a quorum lies: n1, and n2 where there are five. */
     n->clock.lies =
-        w->prof.lying_clock && n->id <= (w->n_nodes - 1) / 2 && rng_chance(&w->chance, 0.7);
+        w->prof.lying_clock && n->id <= (w->n_founders - 1) / 2 && rng_chance(&w->chance, 0.7);
     if (n->clock.lies)
         n->clock.error_ns =
             (2 * rng_unit(&w->chance) - 1) * (rng_chance(&w->chance, 0.5) ? 30e6 : 5e9);
@@ -198,11 +198,18 @@ static void campaign(struct world *w, struct sim_node *n)
     node_campaign(w, n);
 }
 
+static void change_members(struct world *w)
+{
+    for (size_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].role == PAXOS_LEADER && runs(w, &w->nodes[i]))
+            fault_members(w, &w->nodes[i]);
+}
+
 static void one_fault(struct world *w)
 {
     struct sim_node *n = victim(w);
 
-    switch (rng_below(&w->chance, 19)) {
+    switch (rng_below(&w->chance, w->n_founders < w->n_nodes ? 25 : 19)) {
     case 0:
     case 1:
     case 2:
@@ -246,8 +253,11 @@ static void one_fault(struct world *w)
     case 17:
         isolate_for_a_lease(w, n);
         break;
-    default:
+    case 18:
         start_down(w);
+        break;
+    default:
+        change_members(w);
         break;
     }
 }
@@ -283,7 +293,7 @@ void fault_heal(struct world *w)
     sim_trace(w, "all faults end");
     w->healed = true;
     heal_network(w);
-    w->prof.loss = 0;
+    w->prof.loss = w->prof.late = 0;
     for (size_t i = 0; i < w->n_nodes; i++) {
         w->nodes[i].paused_until = w->now;
         w->nodes[i].clock.void_until = w->now;

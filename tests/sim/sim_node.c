@@ -140,12 +140,14 @@ static void start_again(struct world *w, struct sim_node *n)
 
 void node_start(struct world *w, struct sim_node *n)
 {
-    node_id voters[NODES_MAX];
+    node_id peers[NODES_MAX];
     struct store_options o = {.memdisk = n->disk,
                               .cluster = "sim",
                               .node = n->id,
-                              .voters = voters,
-                              .n_voters = w->n_nodes,
+                              .voters = peers,
+                              .n_voters = n->id <= w->n_founders ? w->n_founders : 0,
+                              .peers = peers,
+                              .n_peers = w->n_nodes,
                               .lease_ns = w->prof.lease_ns,
                               .bound_cap_ns = w->prof.lease_ns / 4,
                               .checkpoint_interval_ns = w->prof.checkpoint_ns,
@@ -162,7 +164,7 @@ void node_start(struct world *w, struct sim_node *n)
     enum status st;
 
     for (size_t i = 0; i < w->n_nodes; i++)
-        voters[i] = w->nodes[i].id;
+        peers[i] = w->nodes[i].id;
     arm(n);
     st = store_open(&o, &n->store, &err);
     if (st != ST_OK) {
