@@ -197,8 +197,10 @@ static void apply(struct group *g)
     enum status st;
     size_t n = 0;
 
-    if (g->view.apply < from || group_install_state(g) >= GROUP_INSTALL_GRANTED)
+    if (g->view.apply < from || group_install_state(g) >= GROUP_INSTALL_GRANTED) {
+        g->apply_wake_mono = 0; /* or a wake that has passed keeps the worker spinning */
         return;
+    }
     began = store_mono(g->store);
     if (g->apply_wake_mono > began)
         return;
