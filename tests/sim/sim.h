@@ -356,6 +356,7 @@ void check_leading(struct world *w, struct sim_node *n);
 void check_found(struct world *w, struct sim_node *n); /* after a start */
 /* Do these nodes, by number, hold a quorum of every side of a configuration? */
 bool check_quorum(const struct paxos_config *c, const bool *holds);
+void check_support(struct world *w, struct sim_node *n);
 void check_refused(struct world *w, const struct sim_write *wr);
 
 /* sim_history.c */

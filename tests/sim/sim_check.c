@@ -6,6 +6,7 @@
 #include "storage/mvcc.h"
 #include "storage/paxos/paxos_int.h"
 #include "storage/plog.h"
+#include "storage/store_int.h"
 
 /* -------- logs -------- */
 
@@ -129,6 +130,26 @@ static void check_lease(struct world *w, struct sim_node *n, const struct paxos_
     if (out->lease_end > mine->end) {
         mine->end = out->lease_end;
         check_overlap(w, mine);
+    }
+}
+
+/* S2: nobody relies on support for longer than its giver means to keep it. */
+void check_support(struct world *w, struct sim_node *n)
+{
+    const struct support *mine = worker_support(n->store->worker);
+
+    for (size_t i = 0; i < w->n_nodes && !w->prof.lying_clock; i++) {
+        struct sim_node *giver = &w->nodes[i];
+        uint64_t epoch;
+        tstamp until, end;
+
+        if (giver == n || !giver->up || !support_received(mine, giver->id, &epoch, &until) ||
+            until <= w->now)
+            continue;
+        end = support_lapses_at(worker_support(giver->store->worker), n->id, epoch);
+        if (until > end)
+            sim_fail(w, "n%u relies on n%u for %lld ns longer than that means to support it", n->id,
+                     giver->id, (long long)(until - end));
     }
 }
 

@@ -299,6 +299,8 @@ static void on_round(struct world *w, struct sim_node *n)
     busy = store_step_round(n->store, &wake_mono);
     n->flushed = n->ballot;
     n->last_flushed = n->last;
+    if (n->role == PAXOS_LEADER)
+        check_support(w, n);
     if (died(w, n))
         return;
     if (n->stopping && store_step_retire(n->store) && !n->syncing) {
