@@ -580,6 +580,25 @@ static enum status drop_before(struct engine *e, group_id group, slot_no first, 
     return engine_truncate(e, ENGINE_LOG, key_bytes(&from), key_bytes(&to), err);
 }
 
+enum status plog_next_group(struct engine *e, group_id after, group_id *out, struct err *err)
+{
+    struct row_key from = group_key(ROW_VOTERS, after + 1);
+    struct engine_cursor *c = NULL;
+    struct bytes key;
+    enum status st;
+
+    TRY(engine_cursor_open(e, ENGINE_LOG, &c, err));
+    TRY(engine_seek(c, key_bytes(&from), err));
+    key = engine_key(c);
+    if (key.len == from.len && key.ptr[0] == ROW_VOTERS)
+        *out = get_be64(key.ptr + 1);
+    else
+        st = ST_NOTFOUND;
+out:
+    engine_cursor_close(c);
+    return st;
+}
+
 enum status plog_load(struct engine *e, group_id group, struct plog_state *out, struct err *err)
 {
     struct plog_state s = {0};

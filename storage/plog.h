@@ -58,6 +58,10 @@ struct plog_state {
     struct arena mem; /* of what payloads are there */
 };
 
+/* The next group that this store has anything of; 0: the first. ST_NOTFOUND: no more. */
+enum status plog_next_group(struct engine *e, group_id after, group_id *out,
+                            struct err *err) MRD_CHECKED;
+
 /* Checks every row's checksum, and that no slot is missing (ST_FATAL). Drops rows that a truncation left over. */
 enum status plog_load(struct engine *e, group_id group, struct plog_state *out,
                       struct err *err) MRD_CHECKED;

@@ -36,8 +36,7 @@ struct local_cluster {
     struct local_node node[LOCAL_NODES_MAX + 1]; /* 1.. */
 };
 
-/* meridiand beside this program, as it lies in a build tree or in an installation. */
-static enum status find_server(char *out, size_t size, struct err *err)
+enum status local_find_server(char *out, size_t size, struct err *err)
 {
     static const char *const places[] = {"meridiand", "../meridiand/meridiand"};
     char self[512];
@@ -116,7 +115,7 @@ enum status local_cluster_new(const struct local_options *opts, struct local_clu
     for (int i = 0; i <= LOCAL_NODES_MAX; i++)
         lc->node[i].out_fd = -1;
     ASSERT(opts->n_nodes >= 1 && opts->n_nodes <= LOCAL_NODES_MAX);
-    TRY(find_server(lc->binary, sizeof lc->binary, err));
+    TRY(local_find_server(lc->binary, sizeof lc->binary, err));
     TRY(make_dir(lc, err));
     TRY(reserve_ports(lc, err));
     *out = lc;

@@ -25,6 +25,9 @@ struct local_options {
 
 struct local_cluster;
 
+/* meridiand beside this program, as it lies in a build tree or in an installation. */
+enum status local_find_server(char *out, size_t size, struct err *err) MRD_CHECKED;
+
 /* Reserves ports and makes directories; nothing runs yet. */
 enum status local_cluster_new(const struct local_options *opts, struct local_cluster **out,
                               struct err *err) MRD_CHECKED;

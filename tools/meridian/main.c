@@ -7,6 +7,7 @@
 
 #include "tools/bench/bench.h"
 #include "tools/demo/demo.h"
+#include "tools/meridian/group.h"
 #include "tools/meridian/sql.h"
 #include "tools/meridian/time.h"
 #include "tools/meridian/timed.h"
@@ -20,6 +21,8 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"sql", "the SQL shell: statements from the terminal, a pipe, files or -c", cmd_sql},
+    {"group", "the consensus groups of a node: list, show, log; also of one that does not run",
+     cmd_group},
     {"time", "what the nodes' clocks say, how sure they are, and whether they agree", cmd_time},
     {"demo", "three nodes on this machine, real data, a leader that is killed", cmd_demo},
     {"bench", "throughput, latency and CPU of upserts and reads, as a table and as TSV", cmd_bench},

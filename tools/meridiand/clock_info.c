@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "tools/meridiand/cluster_info.h"
+#include "tools/meridiand/group_info.h"
 
 enum { COLUMNS_MAX = 12, VALUE_MAX = 160 };
 
@@ -206,7 +207,7 @@ const char *const *cluster_info_columns(void *info, const char *topic)
     for (size_t i = 0; i < N_TABLES; i++)
         if (strcasecmp(topic, tables[i].topic) == 0)
             return tables[i].columns;
-    return NULL;
+    return group_info_columns(topic);
 }
 
 static int by_node(const void *a, const void *b)
@@ -222,6 +223,8 @@ void cluster_info_table(void *info, const char *topic, table_row_fn fn, void *ro
     struct store_clock *all = xcalloc(TT_SUSPECT_PEERS_MAX + 1, sizeof *all);
     size_t n = store_clocks(ci->store, all, TT_SUSPECT_PEERS_MAX + 1);
 
+    if (group_info_columns(topic) != NULL)
+        group_info_rows(ci->store, topic, fn, row_arg);
     qsort(all, n, sizeof *all, by_node);
     for (size_t i = 0; i < N_TABLES; i++)
         if (strcasecmp(topic, tables[i].topic) == 0)

@@ -29,7 +29,7 @@ void cluster_info_rows(void *info, const char *topic,
                        void *row_arg);
 
 /* For sql_database_options.cluster_columns and cluster_table. "clocks": a row a node. "clock_pairs": a row for each node
- * and each other one, as the first sees it. */
+ * and each other one, as the first sees it. "groups", "group_N", "log_N": group_info.h. */
 const char *const *cluster_info_columns(void *info, const char *topic);
 void cluster_info_table(void *info, const char *topic,
                         void (*row)(void *row_arg, const char *const *values, size_t n),

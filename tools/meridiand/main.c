@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tools/meridiand/inspect.h"
 #include "tools/meridiand/options.h"
 #include "tools/meridiand/server.h"
 
@@ -86,6 +87,16 @@ static int serve(const struct options *opts, const sigset_t *wait_for)
     return EXIT_SUCCESS;
 }
 
+static int inspect(const struct options *opts)
+{
+    struct err err;
+
+    if (inspect_directory(opts->data, opts->inspect, &err) == ST_OK)
+        return EXIT_SUCCESS;
+    print_failure(&err);
+    return EXIT_CANNOT_GO_ON;
+}
+
 int main(int argc, char **argv)
 {
     struct options opts;
@@ -98,7 +109,7 @@ int main(int argc, char **argv)
     options_init(&opts);
     switch (options_parse(&opts, argc, argv, &err)) {
     case OPTIONS_RUN:
-        rc = serve(&opts, &wait_for);
+        rc = opts.inspect != NULL ? inspect(&opts) : serve(&opts, &wait_for);
         break;
     case OPTIONS_HELP:
         options_help(stdout);

@@ -181,6 +181,11 @@ out:
     return st;
 }
 
+static enum status set_inspect(struct options *o, const char *value, struct err *err)
+{
+    return set_string(&o->inspect, "inspect", value, err);
+}
+
 static enum status set_log_level(struct options *o, const char *value, struct err *err)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -258,6 +263,8 @@ static const struct option_def defs[] = {
     {"bench-groups", "N",
      "so many idle groups more, to measure what they cost; the same on every node",
      set_bench_groups},
+    {"inspect", "TOPIC",
+     "print groups, group_N or log_N from the directory of a node that does not run", set_inspect},
     {"fault", "SPEC", "arm a fault point, as store.sync=1+; for tests", add_fault},
     {"no-sync", NULL, "never sync: a power cut loses data; for tests", set_no_sync},
     {"help", NULL, "print this and exit", NULL},
@@ -283,6 +290,7 @@ void options_fini(struct options *o)
     free(o->listen_rpc);
     free(o->time);
     free(o->time_fault);
+    free(o->inspect);
     free(o->net_fault);
     for (size_t i = 0; i < o->n_faults; i++)
         free(o->fault[i]);

@@ -43,6 +43,7 @@ struct options {
     int64_t statement_memory;
     unsigned max_connections;
     uint32_t bench_groups;
+    char *inspect; /* NULL: serve */
     enum log_level log_level;
     bool no_sync;
     bool join;
