@@ -7,7 +7,6 @@
  */
 #include "storage/group_int.h"
 
-#include "base/clock.h"
 #include "storage/store_int.h"
 
 /* Between two tries for a full disk: where all disks are full each would hand on to the next, for ever. */
@@ -29,7 +28,7 @@ static node_id heir(const struct group *g)
 
 static node_id wanted(struct group *g)
 {
-    int64_t mono = mono_now();
+    int64_t mono = store_mono(g->store);
 
     if (g->view.yield_to != 0)
         return paxos_may_transfer(g->paxos, g->view.yield_to) == PAXOS_TAKEN ? g->view.yield_to : 0;

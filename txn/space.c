@@ -177,7 +177,8 @@ static void make_leader(struct txn_space *s)
     s->leader = leader_new(&lo);
     leader_upcalls(s->leader, &up);
     group_set_upcalls(s->group, &up);
-    group_stay_awake(s->group); /* a read at the leader sends no message, however long nobody read */
+    group_stay_awake(
+        s->group); /* a read at the leader sends no message, however long nobody read */
 }
 
 static void make_metrics(struct txn_space *s)
