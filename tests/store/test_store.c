@@ -454,7 +454,7 @@ static bool leader_changed(void *arg)
     struct cluster *c = arg;
     size_t leader = cluster_find_leader(c);
 
-    return leader != CLUSTER_MAX && c->nodes[leader].n_led > 0;
+    return leader != CLUSTER_NODES && c->nodes[leader].n_led > 0;
 }
 
 /* Nothing happens: the group sends nothing any more, keeps its leader, and is there again at the first command. */
