@@ -39,19 +39,12 @@ static enum status check_head(struct tablet *t, const struct snapshot_head *h, s
 
 static enum status put_mark(struct tablet *t, const struct snapshot_head *h, struct err *err)
 {
-    struct state_key key = tablet_state_key(t->group, STATE_MARK);
-    struct engine_txn *x = NULL;
     struct buf row = {0};
     enum status st;
 
     buf_put_u8(&row, MARK_FORMAT);
     buf_put_u64(&row, h->slot);
-    TRY(engine_begin(t->engine, &x, err));
-    TRY(engine_put(x, ENGINE_DATA, state_key_bytes(&key), buf_bytes(&row), err));
-    st = engine_commit(x, ENGINE_NOSYNC, err);
-    x = NULL;
-out:
-    engine_abort(x);
+    st = tablet_put_state(t, STATE_MARK, buf_bytes(&row), err);
     buf_fini(&row);
     return st;
 }

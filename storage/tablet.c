@@ -548,20 +548,29 @@ tstamp tablet_horizon(struct tablet *t)
     return atomic_load(&t->horizon);
 }
 
-static enum status put_horizon(struct tablet *t, tstamp horizon, struct err *err)
+enum status tablet_put_state(struct tablet *t, enum state_kind kind, struct bytes value,
+                             struct err *err)
 {
-    struct state_key key = tablet_state_key(t->group, STATE_HORIZON);
+    struct state_key key = tablet_state_key(t->group, kind);
     struct engine_txn *x = NULL;
-    struct buf row = {0};
     enum status st;
 
-    buf_put_u64(&row, (uint64_t)horizon);
     TRY(engine_begin(t->engine, &x, err));
-    TRY(engine_put(x, ENGINE_DATA, state_key_bytes(&key), buf_bytes(&row), err));
+    TRY(engine_put(x, ENGINE_DATA, state_key_bytes(&key), value, err));
     st = engine_commit(x, ENGINE_NOSYNC, err);
     x = NULL;
 out:
     engine_abort(x);
+    return st;
+}
+
+static enum status put_horizon(struct tablet *t, tstamp horizon, struct err *err)
+{
+    struct buf row = {0};
+    enum status st;
+
+    buf_put_u64(&row, (uint64_t)horizon);
+    st = tablet_put_state(t, STATE_HORIZON, buf_bytes(&row), err);
     buf_fini(&row);
     return st;
 }

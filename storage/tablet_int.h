@@ -82,6 +82,9 @@ static inline struct bytes state_key_bytes(const struct state_key *k)
 }
 
 struct state_key tablet_state_key(group_id group, enum state_kind kind);
+/* One row of the group's state, in an engine transaction of its own. */
+enum status tablet_put_state(struct tablet *t, enum state_kind kind, struct bytes value,
+                             struct err *err) MRD_CHECKED;
 struct state_key tablet_outcomes_key(group_id group, slot_no slot);
 /* Values of rows. False: malformed. */
 void tablet_encode_state(struct buf *out, const struct tablet_state *state);

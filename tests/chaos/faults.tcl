@@ -22,6 +22,7 @@ set hold_ms 4000
 set network {cut cut_out cut_in part loss delay}
 set disk {slow_disk bad_disk}
 set kernel {kernel kernel_out}
+set deposes {cut cut_out cut_in kernel kernel_out full_disk} ;# whoever led does not any more; bad_disk ends it
 
 # Being root is not enough: a container may forbid either.
 proc may_make_namespaces {} {
@@ -114,7 +115,7 @@ proc unmount_disks {} {
 # ---- a round ----
 
 proc suffer {case} {
-    upvar #0 lease_ms lease_ms hold_ms hold_ms
+    upvar #0 lease_ms lease_ms hold_ms hold_ms deposes deposes
     set node [cluster::wait_leader]
     ${case}_on $node
     set at [clock::mono]
@@ -123,6 +124,9 @@ proc suffer {case} {
     after $hold_ms
     set still [clock::mono]
     set again [clock::first_ack_after $still 30000]
+    if {$case in $deposes} {
+        campaign::expect "$case: another node leads meanwhile" {[cluster::wait_leader] != $node}
+    }
     ${case}_off $node
     puts [format "%-10s on node %d: writes again after %.0f ms; %.0f ms later the next took %.0f ms" $case $node $pause \
         $hold_ms [expr {($again - $still) / 1e6}]]

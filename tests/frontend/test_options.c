@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tools/meridiand/listen.h"
+#include "tools/meridiand/net_fault.h"
 #include "tools/meridiand/options.h"
 #include "tools/meridiand/units.h"
 
@@ -170,6 +171,47 @@ static void listen_bad_addresses_are_refused(void **state)
     (void)close(fd);
 }
 
+static void net_faults_are_parsed(void **state)
+{
+    char text[] = "2 cut\n\n0 drop=0.1 duplicate=0.25 reorder=1 delay=100ms\n3\n";
+    struct net_fault_line lines[NET_FAULT_LINES];
+    struct err err;
+    size_t n = 0;
+
+    (void)state;
+    assert_int_equal(net_fault_parse(text, lines, &n, &err), ST_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(lines[0].peer, 2);
+    assert_true(lines[0].fault.cut);
+    assert_int_equal(lines[1].peer, 0);
+    assert_true(!lines[1].fault.cut && lines[1].fault.drop == 0.1);
+    assert_true(lines[1].fault.duplicate == 0.25 && lines[1].fault.reorder == 1);
+    assert_int_equal(lines[1].fault.delay_ns, 100000000);
+    assert_true(!lines[2].fault.cut && lines[2].fault.drop == 0);
+}
+
+static void net_faults_that_make_no_sense_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "cut",          "x cut",        "-1 cut",         "2 cuts",
+        "2 drop=1.1",   "2 drop=",      "2 drop=0.1x",    "2 drop=-0.1",
+        "2 delay=fast", "2 delay=-1ms", "4294967296 cut", "2 drop=nan"};
+    struct net_fault_line lines[NET_FAULT_LINES];
+    char text[NET_FAULT_BYTES];
+    struct err err;
+    size_t n, len = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        (void)snprintf(text, sizeof text, "1 cut\n%s\n", bad[i]);
+        assert_int_equal(net_fault_parse(text, lines, &n, &err), ST_REJECT);
+        assert_non_null(strstr(err.msg, "line 2 "));
+    }
+    for (size_t i = 0; i <= NET_FAULT_LINES; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "1 cut\n");
+    assert_int_equal(net_fault_parse(text, lines, &n, &err), ST_REJECT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +221,8 @@ int main(void)
         cmocka_unit_test(file_errors_name_the_line),
         cmocka_unit_test(durations_and_sizes_are_exact),
         cmocka_unit_test(listen_bad_addresses_are_refused),
+        cmocka_unit_test(net_faults_are_parsed),
+        cmocka_unit_test(net_faults_that_make_no_sense_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

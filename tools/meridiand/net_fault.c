@@ -1,10 +1,10 @@
 #include "tools/meridiand/net_fault.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -22,6 +22,7 @@ struct net_fault {
     atomic_bool stop;
     /* The thread's. */
     char text[NET_FAULT_BYTES], seen[NET_FAULT_BYTES];
+    bool refused; /* and said so; until the file is another one */
     struct net_fault_line lines[NET_FAULT_LINES];
 };
 
@@ -85,21 +86,30 @@ enum status net_fault_parse(char *text, struct net_fault_line lines[NET_FAULT_LI
 
 /* Following the file. */
 
-/* The whole file as a string; empty if there is none. False: it is too long, or cannot be read now. */
-static bool read_file(struct net_fault *nf)
+/* The whole file as a string; empty if there is none. False, with why: it is too long, or cannot be read. */
+static bool read_file(struct net_fault *nf, const char **out_why)
 {
     int fd = open(nf->path, O_RDONLY | O_CLOEXEC);
     ssize_t n;
 
     nf->text[0] = '\0';
+    *out_why = strerror(errno);
     if (fd < 0)
-        return true;
+        return errno == ENOENT;
     n = read(fd, nf->text, sizeof nf->text);
+    *out_why = n < 0 ? strerror(errno) : "it is too long";
     (void)close(fd); /* read only */
     if (n < 0 || (size_t)n == sizeof nf->text)
         return false;
     nf->text[n] = '\0';
     return true;
+}
+
+static void refuse(struct net_fault *nf, const char *why)
+{
+    if (!nf->refused)
+        log_event(nf->log, LOG_ERROR, "net.fault", "error=\"%s\"", why);
+    nf->refused = true;
 }
 
 static void apply(struct net_fault *nf, size_t n)
@@ -113,14 +123,20 @@ static void apply(struct net_fault *nf, size_t n)
 
 static void look(struct net_fault *nf)
 {
+    const char *why;
     struct err err;
     size_t n;
 
-    if (!read_file(nf) || strcmp(nf->text, nf->seen) == 0)
+    if (!read_file(nf, &why)) {
+        refuse(nf, why);
+        return;
+    }
+    if (strcmp(nf->text, nf->seen) == 0)
         return;
     memcpy(nf->seen, nf->text, sizeof nf->seen);
+    nf->refused = false;
     if (net_fault_parse(nf->text, nf->lines, &n, &err) != ST_OK) {
-        log_event(nf->log, LOG_ERROR, "net.fault", "error=\"%s\"", err.msg);
+        refuse(nf, err.msg);
         return;
     }
     apply(nf, n);

@@ -6,8 +6,9 @@
  *     2 cut                              no message leaves: one direction of a partition
  *     0 drop=0.1 duplicate=0.01 reorder=0.05 delay=100ms
  *
- * A peer that no line names is left alone. The file is looked at every 50 ms; whoever changes it renames a
- * new one over it. No file: no faults. One that makes no sense is reported once, and what held goes on.
+ * A peer that no line names is left alone. The file (at most NET_FAULT_BYTES) is looked at every 50 ms;
+ * whoever changes it renames a new one over it. No file: no faults. One that makes no sense, or cannot be read,
+ * is reported once, and what held goes on.
  *
  * Threads: one of its own between net_fault_start and net_fault_stop.
  */
